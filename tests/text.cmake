@@ -1,0 +1,18 @@
+# The tokenizer, chat templates and the prompt's layout.
+add_library(test_text STATIC support/vocab.c support/file.c)
+target_link_libraries(test_text PUBLIC test_models quire_text PkgConfig::CMOCKA)
+target_compile_definitions(test_text PRIVATE QUIRE_GOLDEN_DIR="${PROJECT_SOURCE_DIR}/tests/golden")
+
+quire_test(tokenizer_golden_test tokenizer_golden_test.c LIBS test_text)
+quire_test(prompt_golden_test prompt_golden_test.c support/golden.c LIBS test_text PkgConfig::JANSSON)
+quire_test(pretokenize_test pretokenize_test.c LIBS test_text PkgConfig::JANSSON)
+quire_test(merge_test merge_test.c LIBS test_text)
+quire_test(special_test special_test.c LIBS test_text)
+quire_test(tokenizer_test tokenizer_test.c LIBS test_text)
+quire_test(vocabulary_test vocabulary_test.c LIBS test_text)
+quire_test(template_test template_test.c support/golden.c LIBS test_text PkgConfig::JANSSON)
+quire_test(prompt_test prompt_test.c LIBS test_text)
+quire_test(tokenizer_random_test tokenizer_random_test.c fuzz_tokenizer.c LIBS test_text)
+quire_test(vocabulary_mutation_test vocabulary_mutation_test.c fuzz_tokenizer.c LIBS test_text)
+quire_test(text_nomem_test text_nomem_test.c LIBS test_text)
+target_link_options(text_nomem_test PRIVATE -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc)
