@@ -1,0 +1,69 @@
+/* core.h - the broker's decisions: (state, event, now) -> actions.
+ *
+ * No socket, clock, log or message is touched here, so a test or a simulator can drive it. All
+ * memory is taken by broker_open. The promises it keeps:
+ *
+ *   - every request that was kept gets exactly one terminal message (DONE or ERROR), unless its
+ *     client is gone;
+ *   - a worker never has more requests than it gave credit for;
+ *   - a reply counts only if its (ticket, attempt, incarnation) is the one under way; all else that
+ *     arrives late is dropped and the sender told to stop;
+ *   - each token index is passed on at most once and in order;
+ *   - a request is sent again at most BROKER_RESENDS times, and only before its first token. One
+ *     that lost two workers is not sent to a third: it fails, and its content is refused for a
+ * while;
+ *   - tables, queue, bytes and every wait are bounded by the settings below. */
+#ifndef QUIRE_BROKER_CORE_H
+#define QUIRE_BROKER_CORE_H
+
+#include "broker/event.h"
+#include "common/error.h"
+
+#define BROKER_RESENDS 2      /* after the first sending */
+#define BROKER_LOSSES 2       /* workers a request may end before it is refused */
+#define BROKER_RUNNING 1024   /* requests at workers, all together; more wait in the queue */
+#define BROKER_QUEUE_MAX 3072 /* the queue's largest bound; with BROKER_RUNNING it is JOBS_MAX */
+#define BROKER_PAUSE_MS 250   /* no work for a worker that refused some or did not read it */
+
+struct broker_settings {
+    uint32_t dead_ms;         /* a worker silent for so long is dead; it beats 4 times in it */
+    uint32_t queue_requests;  /* that wait; 1..BROKER_QUEUE_MAX */
+    uint64_t queue_bytes;     /* of frames kept, waiting or before their first token */
+    uint32_t client_requests; /* one client's requests under way */
+    uint32_t worker_wait_ms;  /* how long a request waits for any worker that would serve it; also
+                                 how long after its start the broker holds no model unknown */
+    uint32_t progress_ms;     /* how often a waiting client hears of it (and is found gone) */
+    uint32_t refuse_ms;       /* how long a content that ended two workers is refused */
+};
+
+/* 2000 ms, 256 requests, 1 GiB, 128 per client, 10 s, 500 ms, 60 s. */
+void broker_settings_init(struct broker_settings *s);
+
+struct broker;
+
+/* Keeps a copy of the settings, which must be within the bounds above. ERR_NOMEM leaves *out NULL.
+ */
+int broker_open(struct broker **out, const struct broker_settings *s, int64_t now_us);
+void broker_close(struct broker *b); /* NULL is fine */
+
+/* Takes one event; now_us never goes backwards. Returns *n actions to be done in order; they live
+ * until the next call. */
+const struct action *broker_step(struct broker *b, const struct event *event, int64_t now_us,
+                                 size_t *n);
+
+/* When EVENT_TICK is due at the latest; INT64_MAX when nothing waits for time. */
+int64_t broker_next_us(struct broker *b);
+
+/* How often a worker sends HEARTBEAT. */
+uint32_t broker_heartbeat_ms(const struct broker *b);
+
+/* ---- what operators see; texts are borrowed until the next broker_step ---- */
+
+size_t broker_workers(struct broker *b, int64_t now_us, struct worker_info *out, size_t capacity);
+size_t broker_requests(struct broker *b, int64_t now_us, struct request_info *out, size_t capacity);
+void broker_stats(struct broker *b, int64_t now_us, struct pool_stats *out);
+
+/* For the shell's tables: the largest jobs_slot of any ticket, plus one. */
+size_t broker_slots(const struct broker *b);
+
+#endif

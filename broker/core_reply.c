@@ -1,0 +1,125 @@
+/* core_reply.c - what workers answer.
+ *
+ * A reply counts only if it comes from the connection and the incarnation that hold the ticket, for
+ * the attempt under way. Everything else is late: from a worker that was frozen and thawed, or
+ * about a request that ended meanwhile. It is dropped; and unless it was the last word of that
+ * attempt, the sender is told (once more) to stop, so that a lost CANCEL_WORK does not cost a whole
+ * answer. */
+#include "broker/state.h"
+
+static bool is_terminal(enum message_type t) {
+    return t == MSG_DONE || t == MSG_ERROR;
+}
+
+static void tell_to_stop(struct broker *b, const struct event *ev) {
+    struct action *a = emit(b, ACTION_CANCEL_WORK);
+    a->peer = ev->peer;
+    a->ticket = ev->reply.reply.ticket;
+    a->attempt = ev->reply.reply.attempt;
+}
+
+static void pass(struct broker *b, struct job *j) {
+    emit(b, ACTION_PASS)->peer = j->client;
+    j->told_us = b->now_us;
+}
+
+static void on_tokens(struct broker *b, struct job *j, struct worker *w, const struct event *ev) {
+    if (ev->reply.index != j->tokens || ev->reply.n_tokens > LIMIT_MAX_TOKENS - j->tokens) {
+        job_fail(b, j, ERR_INTERNAL, 0, "worker \"%s\" sent token %u after %u tokens", w->name.text,
+                 ev->reply.index, j->tokens);
+        return;
+    }
+    if (j->state == JOB_SENT) {
+        j->state = JOB_STREAMING;
+        b->stats.first_token_ms_sum += (uint64_t)((b->now_us - j->arrival_us) / 1000);
+        b->stats.first_token_count++;
+        job_drop_frames(b, j);
+    }
+    j->tokens += ev->reply.n_tokens;
+    pass(b, j);
+}
+
+static void count_done(struct broker *b, const struct job *j, const struct usage *u) {
+    b->stats.done++;
+    b->stats.prompt_positions += u->prompt_positions;
+    b->stats.reused_positions += u->reused_positions;
+    b->stats.answer_tokens += u->answer_tokens;
+    b->stats.pictures += u->pictures;
+    b->stats.pictures_encoded += u->pictures_encoded;
+    int64_t service_us = b->now_us - j->sent_us;
+    b->service_us = b->service_us == 0 ? service_us : (7 * b->service_us + service_us) / 8;
+}
+
+static void on_done(struct broker *b, struct job *j, struct worker *w, const struct event *ev) {
+    struct action *a = emit(b, ACTION_DONE);
+    a->peer = j->client;
+    a->id = j->id;
+    a->ticket = j->ticket;
+    a->attempt = j->attempt;
+    a->queue_us = (uint64_t)(j->sent_us - j->arrival_us);
+    w->done++;
+    count_done(b, j, &ev->reply.usage);
+    job_end(b, j, true);
+}
+
+/* BUSY and SHUTTING_DOWN before the first token say "not here"; any other ERROR is the answer. */
+static void on_error(struct broker *b, struct job *j, struct worker *w, const struct event *ev) {
+    int code = ev->reply.code;
+    if (j->state == JOB_SENT && (code == ERR_BUSY || code == ERR_SHUTTING_DOWN)) {
+        w->paused_until_us = b->now_us + us_of_ms(BROKER_PAUSE_MS);
+        w->drain_self |= code == ERR_SHUTTING_DOWN;
+        job_bounced(b, j, false);
+        return;
+    }
+    pass(b, j);
+    w->failed++;
+    if (code == ERR_DEADLINE)
+        b->stats.expired++;
+    else if (code == ERR_CANCELLED)
+        b->stats.cancelled++;
+    else
+        b->stats.failed++;
+    emit_note(b, NOTE_REQUEST_FAILED, w, 0, "ticket=%llu code=%s attempts=%u by=worker",
+              (unsigned long long)j->ticket, error_name(code), j->attempt);
+    job_end(b, j, true);
+}
+
+static void on_live_reply(struct broker *b, struct job *j, struct worker *w,
+                          const struct event *ev) {
+    enum message_type t = ev->reply.inner;
+    bool same = memcmp(ev->reply.id.bytes, j->id.bytes, sizeof j->id.bytes) == 0;
+    if (t == MSG_TYPES || !same) {
+        b->stats.bad_messages++;
+        job_fail(b, j, ERR_INTERNAL, 0, "worker \"%s\" sent an answer that %s", w->name.text,
+                 same ? "can't be read" : "is about another request");
+    } else if (t == MSG_TOKENS) {
+        on_tokens(b, j, w, ev);
+    } else if (t == MSG_DONE) {
+        on_done(b, j, w, ev);
+    } else if (t == MSG_ERROR) {
+        on_error(b, j, w, ev);
+    } else {
+        j->progress = ev->reply.progress;
+        pass(b, j);
+    }
+}
+
+void on_reply(struct broker *b, const struct event *ev) {
+    const struct msg_reply *r = &ev->reply.reply;
+    bool terminal = is_terminal(ev->reply.inner);
+    struct worker *w = workers_find_peer(&b->workers, &ev->peer);
+    if (w && w->incarnation == r->incarnation)
+        w->heard_us = b->now_us;
+    struct job *j = jobs_find(b->jobs, r->ticket);
+    bool current = w && w->incarnation == r->incarnation && j && j->attempt == r->attempt &&
+                   job_worker(b, j) == w;
+    if (current && j->state == JOB_LEAVING) {
+        if (terminal)
+            job_end(b, j, true);
+        return; /* it was told to stop; these crossed with that */
+    }
+    if (current)
+        on_live_reply(b, j, w, ev);
+    else if (!terminal)
+        tell_to_stop(b, ev);
+}

@@ -1,0 +1,133 @@
+/* event.h - what can happen to the broker, and what it may want done about it.
+ *
+ * Events carry what the core decides by and no frames; what they point to is borrowed for the call
+ * of broker_step. Actions are complete by themselves, but for ACTION_PASS, which speaks of the
+ * frame that the event came with. */
+#ifndef QUIRE_BROKER_EVENT_H
+#define QUIRE_BROKER_EVENT_H
+
+#include "broker/names.h"
+#include "proto/message.h"
+
+enum event_type {
+    EVENT_TICK, /* nothing happened; time passed */
+
+    /* from the clients' socket; peer is the client */
+    EVENT_REQUEST,
+    EVENT_CANCEL,
+    EVENT_CLIENT_GONE,  /* a message to it found no connection */
+    EVENT_CLIENT_STUCK, /* a token for it found its pipe full */
+    EVENT_DRAIN,        /* an operator wants a worker drained, or not any more */
+
+    /* from the workers' socket; peer is the worker */
+    EVENT_READY,
+    EVENT_HEARTBEAT,
+    EVENT_REPLY,
+    EVENT_GOODBYE,
+    EVENT_WORKER_GONE, /* a message to it found no connection */
+    EVENT_UNSENT,      /* this WORK did not get out; comes before what else follows from that */
+
+    EVENT_BAD_MESSAGE, /* either socket */
+    EVENT_SHUTDOWN,    /* take no more, end all */
+};
+
+struct event {
+    enum event_type type;
+    struct peer peer;
+    union {
+        struct {
+            struct request_id id;
+            uint32_t deadline_ms;
+            struct bytes model;
+            uint32_t pictures;
+            size_t held_bytes;     /* of the frames that the shell will keep */
+            uint64_t content_hash; /* equal for requests that ask the same */
+        } request;
+        struct {
+            struct request_id id;
+        } cancel;
+        struct {
+            struct bytes worker; /* its name */
+            bool on;
+            uint32_t serial;
+        } drain;
+        struct msg_ready ready;
+        struct msg_heartbeat heartbeat;
+        struct {
+            struct msg_reply reply;
+            enum message_type inner; /* PROGRESS, TOKENS, DONE, ERROR; MSG_TYPES: not readable */
+            struct request_id id;    /* the inner message's */
+            struct msg_progress progress;
+            uint32_t index, n_tokens; /* TOKENS */
+            struct usage usage;       /* DONE */
+            int32_t code;             /* ERROR */
+        } reply;
+        struct msg_goodbye goodbye;
+        struct {
+            uint64_t ticket;
+            uint32_t attempt;
+        } unsent;
+    };
+};
+
+enum action_type {
+    ACTION_KEEP, /* keep the request's frames under ticket, before anything else is done */
+    ACTION_DROP, /* ticket's frames are not needed any more */
+
+    /* to peer on the clients' socket */
+    ACTION_PASS,     /* the reply's second frame, untouched */
+    ACTION_DONE,     /* the reply's second frame with queue_us and attempt put in */
+    ACTION_ERROR,    /* terminal for id when has_id; not about a request otherwise */
+    ACTION_PROGRESS, /* progress */
+    ACTION_DRAIN_OK, /* the answer to EVENT_DRAIN: serial, on, worker */
+
+    /* to peer on the workers' socket */
+    ACTION_WORK, /* ticket, attempt, deadline_ms, and the kept frames (which stay kept) */
+    ACTION_CANCEL_WORK,
+    ACTION_DRAIN, /* on */
+    ACTION_BEAT,  /* known */
+    ACTION_WELCOME,
+    ACTION_REFUSE, /* ERROR without id: code, text */
+
+    ACTION_NOTE, /* a line for the log */
+};
+
+enum note {
+    NOTE_WORKER_UP,
+    NOTE_WORKER_BACK, /* the same incarnation, on a new connection */
+    NOTE_WORKER_REPLACED,
+    NOTE_WORKER_LOST,
+    NOTE_WORKER_LEFT,
+    NOTE_WORKER_DRAINING,
+    NOTE_WORKER_DRAINED,
+    NOTE_WORKER_UNDRAINED,
+    NOTE_WORKER_REFUSED,
+    NOTE_REQUEST_RESENT,
+    NOTE_REQUEST_FAILED,
+    NOTE_CONTENT_REFUSED,
+    NOTE_CLIENT_CUT,
+    NOTE_CLIENT_GONE,
+    NOTE_SLEPT, /* the broker itself stood still */
+    NOTES
+};
+
+#define ACTION_TEXT_BYTES 320
+
+struct action {
+    enum action_type type;
+    struct peer peer;
+    struct request_id id;
+    bool has_id;
+    uint64_t ticket;
+    uint32_t attempt, deadline_ms, retry_ms, serial;
+    uint64_t queue_us;
+    struct msg_progress progress;
+    bool on, known;
+    int32_t code;
+    enum note note;
+    int64_t number; /* NOTE: milliseconds of silence, requests held, ... as the text says */
+    struct label worker;
+    char text[ACTION_TEXT_BYTES]; /* one sentence (ERROR, REFUSE) or facts (NOTE) */
+};
+
+#endif

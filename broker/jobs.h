@@ -1,0 +1,76 @@
+/* jobs.h - the bounded table of requests under way, and the queue of those that wait.
+ *
+ * A job is one request's life in the broker. Its ticket names it to workers and to the shell, which
+ * keeps the request's frames under it; a ticket is never used twice in one run of the broker. */
+#ifndef QUIRE_BROKER_JOBS_H
+#define QUIRE_BROKER_JOBS_H
+
+#include "broker/names.h"
+#include "proto/message.h"
+
+#define JOBS_MAX 4096 /* slots a table can have; a ticket's low bits name one */
+
+enum job_state {
+    JOB_FREE,
+    JOB_QUEUED,    /* waits for a worker */
+    JOB_SENT,      /* a worker has it; no token was passed on */
+    JOB_STREAMING, /* tokens were passed on: it can't be sent again */
+    JOB_LEAVING,   /* over for the client; the worker was told and still holds a credit for it */
+};
+
+struct job {
+    uint64_t ticket;
+    enum job_state state;
+    struct peer client;
+    struct request_id id;
+    struct label model; /* empty: any */
+    uint32_t pictures;
+    uint64_t content_hash;
+    size_t held_bytes; /* frames that the shell keeps; 0 once dropped */
+
+    int64_t arrival_us, deadline_us;
+    int64_t homeless_us; /* since when no worker would serve it; -1: one does */
+    int64_t told_us;     /* when the client last heard about it */
+    int64_t sent_us;
+    int64_t leave_us; /* JOB_LEAVING: when the credit is taken back without the worker's word */
+
+    int worker;                   /* slot in the workers' table, -1 while queued */
+    uint32_t attempt;             /* 0 before it was first sent */
+    uint32_t losses;              /* workers that died holding it */
+    uint32_t returns;             /* times a worker gave it back unharmed */
+    uint64_t avoid;               /* incarnation that gave it back last */
+    uint32_t tokens;              /* passed on */
+    struct msg_progress progress; /* passed on last */
+
+    int next, prev;             /* all jobs, or the free list */
+    int queue_next, queue_prev; /* the queue, oldest first */
+};
+
+struct jobs;
+
+/* Room for `capacity` jobs, 1..JOBS_MAX; nothing is allocated after this. ERR_NOMEM leaves *out
+ * NULL. */
+int jobs_open(struct jobs **out, size_t capacity);
+void jobs_close(struct jobs *t); /* NULL is fine */
+
+/* A zeroed job with a new ticket, in no queue; NULL when the table is full. */
+struct job *jobs_add(struct jobs *t);
+void jobs_remove(struct jobs *t, struct job *j); /* out of the queue too */
+
+struct job *jobs_find(struct jobs *t, uint64_t ticket);
+size_t jobs_slot(uint64_t ticket); /* below the table's capacity; the shell's index for frames */
+size_t jobs_count(const struct jobs *t);
+size_t jobs_queued(const struct jobs *t);
+
+/* Puts j where its age belongs, so that one that comes back from a lost worker is not behind
+ * younger ones. */
+void jobs_enqueue(struct jobs *t, struct job *j);
+void jobs_dequeue(struct jobs *t, struct job *j);
+
+/* Walks: NULL ends them. Removing the job that was returned is allowed once its next was taken. */
+struct job *jobs_first(struct jobs *t);
+struct job *jobs_next(struct jobs *t, const struct job *j);
+struct job *jobs_queue_first(struct jobs *t);
+struct job *jobs_queue_next(struct jobs *t, const struct job *j);
+
+#endif

@@ -1,0 +1,112 @@
+/* state.h - the broker's state and the moves its parts share; for broker/core*.c only.
+ *
+ * core.c      open, step, time to the next tick
+ * core_admit.c   requests as they arrive, and everything else a client says
+ * core_pool.c    workers as they come, beat, drain and go
+ * core_reply.c   what workers answer
+ * core_life.c    a job's moves between its states; the only place where credit changes hands
+ * core_time.c    what is due because time passed, and the schedule
+ * core_ops.c     what operators see */
+#ifndef QUIRE_BROKER_STATE_H
+#define QUIRE_BROKER_STATE_H
+
+#include "broker/core.h"
+#include "broker/jobs.h"
+#include "broker/memory.h"
+#include "broker/router.h"
+#include "broker/workers.h"
+
+struct broker {
+    struct broker_settings settings;
+    struct workers workers;
+    struct jobs *jobs;
+    struct router router;
+    struct models models;
+    struct refusals refusals;
+    struct pool_stats stats;
+    int64_t start_us, now_us; /* now_us: of the step being taken, or of the last one */
+    int64_t service_us;       /* moving average from sending to the end; 0 = none seen */
+    size_t held_bytes;        /* of all jobs */
+    uint32_t running;         /* jobs that a worker holds */
+    bool stopping;
+    bool schedule_due; /* credit, workers or queue changed in this step */
+    struct action *actions;
+    size_t n_actions, max_actions;
+};
+
+/* ---- core.c ---- */
+
+/* A zeroed action at the end of the list. */
+struct action *emit(struct broker *b, enum action_type type);
+void emit_note(struct broker *b, enum note note, const struct worker *w, int64_t number,
+               const char *format, ...) __attribute__((format(printf, 5, 6)));
+
+static inline int64_t us_of_ms(uint32_t ms) {
+    return (int64_t)ms * 1000;
+}
+
+/* ---- core_life.c: a job's moves ---- */
+
+struct needs job_needs(const struct job *j);
+
+/* QUEUED -> SENT at w, which has credit. */
+void job_send(struct broker *b, struct job *j, struct worker *w);
+
+/* SENT -> QUEUED with the attempt taken back, since the worker never got it. */
+void job_unsend(struct broker *b, struct job *j);
+
+/* Its worker is gone (lost: died holding it; else it gave it back). SENT goes to the queue again or
+ * fails, STREAMING fails, LEAVING is over. */
+void job_bounced(struct broker *b, struct job *j, bool lost);
+
+/* Ends the job with an ERROR to its client. A worker that still has it is told. */
+void job_fail(struct broker *b, struct job *j, int code, uint32_t retry_ms, const char *format, ...)
+    __attribute__((format(printf, 5, 6)));
+
+/* Ends the job without a word to the client. Unless the worker knows, it is told to stop and the
+ * job is LEAVING until it confirms. */
+void job_end(struct broker *b, struct job *j, bool worker_knows);
+
+/* Tells the shell that the request's frames can go. */
+void job_drop_frames(struct broker *b, struct job *j);
+
+/* The worker that holds j, NULL when it is queued. */
+struct worker *job_worker(struct broker *b, const struct job *j);
+
+/* ---- core_admit.c ---- */
+void on_request(struct broker *b, const struct event *ev);
+void on_cancel(struct broker *b, const struct event *ev);
+void on_client_gone(struct broker *b, const struct event *ev);
+void on_client_stuck(struct broker *b, const struct event *ev);
+void on_shutdown(struct broker *b);
+
+/* 0 when some worker would serve such a request, else the code and the sentence why not. */
+int why_unserved(struct broker *b, const struct needs *n, struct error *e);
+
+/* When a client that is turned away should try again. */
+uint32_t busy_retry_ms(struct broker *b);
+
+/* ---- core_pool.c ---- */
+void on_ready(struct broker *b, const struct event *ev);
+void on_heartbeat(struct broker *b, const struct event *ev);
+void on_goodbye(struct broker *b, const struct event *ev);
+void on_worker_gone(struct broker *b, const struct event *ev);
+void on_unsent(struct broker *b, const struct event *ev);
+void on_drain(struct broker *b, const struct event *ev);
+
+/* Takes w out of the table and moves its jobs on. tell: its connection may still be there. */
+void lose_worker(struct broker *b, struct worker *w, bool lost, bool tell);
+
+/* Says once that a draining worker has become empty. */
+void note_drained(struct broker *b, struct worker *w);
+
+/* ---- core_reply.c ---- */
+void on_reply(struct broker *b, const struct event *ev);
+
+/* ---- core_time.c ---- */
+void on_tick(struct broker *b);
+void forgive_own_sleep(struct broker *b, int64_t now_us);
+void schedule(struct broker *b);
+int64_t next_due_us(struct broker *b);
+
+#endif

@@ -1,0 +1,228 @@
+/* broker_world.c - see broker_world.h. */
+#include "tests/broker_world.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define BEAT_US 400000
+
+static struct bytes text_bytes(const char *text) {
+    return (struct bytes){(const uint8_t *)text, strlen(text)};
+}
+
+void world_init(struct world *w) {
+    memset(w, 0, sizeof *w);
+    broker_settings_init(&w->settings);
+    w->now_us = 1000000;
+    for (int i = 0; i < WORLD_WORKERS; i++) {
+        struct world_worker *k = &w->workers[i];
+        (void)snprintf(k->name, sizeof k->name, "w%d", i);
+        k->peer.size = 5;
+        memcpy(k->peer.id, (uint8_t[]){0, 'w', 0, 0, (uint8_t)i}, 5);
+        k->incarnation = 1000 + (uint64_t)i;
+        k->pages_free = 100;
+        k->vision = true;
+    }
+}
+
+void world_open(struct world *w) {
+    assert_int_equal(broker_open(&w->broker, &w->settings, w->now_us), 0);
+}
+
+void world_close(struct world *w) {
+    broker_close(w->broker);
+    free(w->log);
+    w->broker = NULL;
+    w->log = NULL;
+}
+
+void world_step(struct world *w, const struct event *ev) {
+    size_t n;
+    const struct action *actions = broker_step(w->broker, ev, w->now_us, &n);
+    while (w->n_log + n > w->max_log) {
+        w->max_log = w->max_log ? 2 * w->max_log : 64;
+        w->log = realloc(w->log, w->max_log * sizeof *w->log);
+        assert_non_null(w->log);
+    }
+    if (n > 0)
+        memcpy(w->log + w->n_log, actions, n * sizeof *actions);
+    w->n_log += n;
+}
+
+void world_forget(struct world *w) {
+    w->n_log = 0;
+}
+
+void world_beat(struct world *w, int i) {
+    struct event ev = {.type = EVENT_HEARTBEAT, .peer = w->workers[i].peer};
+    ev.heartbeat.incarnation = w->workers[i].incarnation;
+    ev.heartbeat.pages_free = w->workers[i].pages_free;
+    ev.heartbeat.draining = w->workers[i].draining;
+    world_step(w, &ev);
+}
+
+void world_pass_ms(struct world *w, int64_t ms) {
+    int64_t end_us = w->now_us + ms * 1000;
+    int64_t beat_us = w->now_us + BEAT_US;
+    for (;;) {
+        int64_t due_us = broker_next_us(w->broker);
+        int64_t next_us = due_us < beat_us ? due_us : beat_us;
+        if (next_us > end_us)
+            break;
+        if (next_us > w->now_us)
+            w->now_us = next_us;
+        if (next_us == beat_us) {
+            beat_us += BEAT_US;
+            for (int i = 0; i < WORLD_WORKERS; i++)
+                if (w->workers[i].beats)
+                    world_beat(w, i);
+        }
+        world_step(w, &(struct event){.type = EVENT_TICK});
+    }
+    w->now_us = end_us;
+}
+
+const struct action *world_find(const struct world *w, enum action_type type) {
+    for (size_t i = 0; i < w->n_log; i++)
+        if (w->log[i].type == type)
+            return &w->log[i];
+    return NULL;
+}
+
+const struct action *world_last(const struct world *w, enum action_type type) {
+    for (size_t i = w->n_log; i > 0; i--)
+        if (w->log[i - 1].type == type)
+            return &w->log[i - 1];
+    return NULL;
+}
+
+size_t world_count(const struct world *w, enum action_type type) {
+    size_t n = 0;
+    for (size_t i = 0; i < w->n_log; i++)
+        n += w->log[i].type == type;
+    return n;
+}
+
+const struct action *world_note(const struct world *w, enum note note) {
+    for (size_t i = 0; i < w->n_log; i++)
+        if (w->log[i].type == ACTION_NOTE && w->log[i].note == note)
+            return &w->log[i];
+    return NULL;
+}
+
+struct peer world_client(int i) {
+    struct peer p = {.size = 5};
+    memcpy(p.id, (uint8_t[]){0, 'c', 0, (uint8_t)(i >> 8), (uint8_t)i}, 5);
+    return p;
+}
+
+struct request_id world_id(uint32_t n) {
+    struct request_id id = {{0}};
+    memcpy(id.bytes, &n, sizeof n);
+    return id;
+}
+
+void world_ready(struct world *w, int i, const char *model, uint32_t credits) {
+    struct world_worker *k = &w->workers[i];
+    k->model = model;
+    k->credits = credits;
+    k->beats = true;
+    struct event ev = {.type = EVENT_READY, .peer = k->peer};
+    ev.ready = (struct msg_ready){
+        .version_min = 1,
+        .version_max = 1,
+        .name = text_bytes(k->name),
+        .incarnation = k->incarnation,
+        .model = text_bytes(model),
+        .credits = credits,
+        .pages_total = k->pages_free,
+        .context = 4096,
+        .pid = 1,
+        .vision = k->vision,
+    };
+    world_step(w, &ev);
+}
+
+struct event world_request(int c, uint32_t n, const char *model) {
+    struct event ev = {.type = EVENT_REQUEST, .peer = world_client(c)};
+    ev.request.id = world_id(n);
+    ev.request.deadline_ms = 600000;
+    ev.request.model = text_bytes(model);
+    ev.request.held_bytes = 1000;
+    ev.request.content_hash = 77000 + n;
+    return ev;
+}
+
+uint64_t world_ask_event(struct world *w, const struct event *ev) {
+    size_t before = w->n_log;
+    world_step(w, ev);
+    for (size_t i = before; i < w->n_log; i++)
+        if (w->log[i].type == ACTION_KEEP)
+            return w->log[i].ticket;
+    return 0;
+}
+
+uint64_t world_ask(struct world *w, int c, uint32_t n, const char *model) {
+    struct event ev = world_request(c, n, model);
+    return world_ask_event(w, &ev);
+}
+
+void world_cancel(struct world *w, int c, uint32_t n) {
+    struct event ev = {.type = EVENT_CANCEL, .peer = world_client(c)};
+    ev.cancel.id = world_id(n);
+    world_step(w, &ev);
+}
+
+static struct event reply(struct world *w, int i, uint64_t ticket, uint32_t attempt, uint32_t n,
+                          enum message_type inner) {
+    struct event ev = {.type = EVENT_REPLY, .peer = w->workers[i].peer};
+    ev.reply.reply = (struct msg_reply){w->workers[i].incarnation, ticket, attempt};
+    ev.reply.inner = inner;
+    ev.reply.id = world_id(n);
+    return ev;
+}
+
+void world_tokens(struct world *w, int i, uint64_t ticket, uint32_t attempt, uint32_t n,
+                  uint32_t index, uint32_t n_tokens) {
+    struct event ev = reply(w, i, ticket, attempt, n, MSG_TOKENS);
+    ev.reply.index = index;
+    ev.reply.n_tokens = n_tokens;
+    world_step(w, &ev);
+}
+
+void world_done(struct world *w, int i, uint64_t ticket, uint32_t attempt, uint32_t n) {
+    struct event ev = reply(w, i, ticket, attempt, n, MSG_DONE);
+    ev.reply.usage.answer_tokens = 5;
+    ev.reply.usage.prompt_positions = 20;
+    world_step(w, &ev);
+}
+
+void world_fail(struct world *w, int i, uint64_t ticket, uint32_t attempt, uint32_t n, int code) {
+    struct event ev = reply(w, i, ticket, attempt, n, MSG_ERROR);
+    ev.reply.code = code;
+    world_step(w, &ev);
+}
+
+void world_progress(struct world *w, int i, uint64_t ticket, uint32_t attempt, uint32_t n) {
+    struct event ev = reply(w, i, ticket, attempt, n, MSG_PROGRESS);
+    ev.reply.progress = (struct msg_progress){world_id(n), STAGE_PREFILL, 3, 9};
+    world_step(w, &ev);
+}
+
+int world_worker_of(const struct world *w, const struct action *work) {
+    for (int i = 0; work && i < WORLD_WORKERS; i++)
+        if (peer_equal(&w->workers[i].peer, &work->peer))
+            return i;
+    return -1;
+}
+
+int world_sent_to(const struct world *w) {
+    return world_worker_of(w, world_last(w, ACTION_WORK));
+}
+
+struct pool_stats world_stats(struct world *w) {
+    struct pool_stats s;
+    broker_stats(w->broker, w->now_us, &s);
+    return s;
+}
