@@ -248,10 +248,28 @@ static void read_name(struct text_model *m, const struct gguf *g) {
     m->name[n] = '\0';
 }
 
+/* Tensors that relatives of the architecture have and this engine does not compute: refused rather
+ * than left out, which would give wrong answers without a word. */
+static int refuse_foreign(const struct gguf *g, struct error *e) {
+    static const char *const foreign[] = {
+        "blk.0.attn_q_norm.weight", "blk.0.attn_k_norm.weight",   "blk.0.attn_norm.bias",
+        "blk.0.ffn_norm.bias",      "blk.0.attn_sub_norm.weight", "output.bias",
+        "output_norm.bias",
+    };
+    for (size_t i = 0; i < sizeof foreign / sizeof foreign[0]; i++)
+        if (gguf_find_tensor(g, foreign[i]) != NULL)
+            return error_set(e, ERR_UNSUPPORTED,
+                             "the file has the tensor %s, which this engine does not compute",
+                             foreign[i]);
+    return 0;
+}
+
 int text_model_bind(struct text_model *out, const struct gguf *g, struct error *e) {
     struct binder b;
     memset(out, 0, sizeof *out);
     int rc = check_architecture(g, e);
+    if (rc == 0)
+        rc = refuse_foreign(g, e);
     if (rc == 0)
         rc = binder_open(&b, g, e);
     if (rc == 0) {

@@ -1,0 +1,29 @@
+# Pictures, the vision tower, and the whole engine beside the reference.
+add_library(image_support STATIC support/file.c support/png_make.c fuzz_image.c)
+target_link_libraries(image_support PUBLIC quire_image)
+
+quire_test(resize_test resize_test.c LIBS image_support)
+quire_test(decode_test decode_test.c LIBS image_support)
+quire_test(image_mutation_test image_mutation_test.c LIBS image_support)
+
+quire_test(preprocess_test preprocess_test.c LIBS quire_vision m)
+quire_test(vision_test vision_test.c support/tower.c support/random_weight.c LIBS quire_vision m)
+target_include_directories(vision_test PRIVATE ${CMAKE_CURRENT_SOURCE_DIR})
+
+add_library(engine_run STATIC support/engine_run.c support/file.c)
+target_link_libraries(engine_run PUBLIC quire_engine)
+quire_test(golden_test golden_test.c support/golden.c LIBS engine_run PkgConfig::JANSSON TIMEOUT 120)
+add_executable(engine-dump tools/engine_dump.c)
+target_link_libraries(engine-dump PRIVATE engine_run PkgConfig::JANSSON m)
+add_test(NAME engine_dump_test
+  COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/tools/engine_dump_test.sh $<TARGET_FILE:engine-dump>
+    ${CMAKE_CURRENT_SOURCE_DIR}/golden)
+set_tests_properties(engine_dump_test PROPERTIES TIMEOUT 60)
+
+# Once for each instruction set; a CPU that lacks one runs its best instead.
+foreach(isa portable avx2)
+  foreach(name vision_test golden_test)
+    add_test(NAME ${name}_${isa} COMMAND ${name})
+    set_tests_properties(${name}_${isa} PROPERTIES TIMEOUT 120 ENVIRONMENT QUIRE_ISA=${isa})
+  endforeach()
+endforeach()

@@ -1,0 +1,49 @@
+/* decoder.h - one step of the text model over rows of several sequences.
+ *
+ * A sequence is a list of pages and a count of positions held in them. A step computes `rows`
+ * positions taken from any number of sequences; rows of one sequence are consecutive positions in
+ * order, and the step first writes their keys and values, then attends. */
+#ifndef QUIRE_ENGINE_DECODER_H
+#define QUIRE_ENGINE_DECODER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/error.h"
+#include "worker/engine/matmul.h"
+#include "worker/engine/model.h"
+#include "worker/engine/pages.h"
+#include "worker/engine/team.h"
+
+struct sequence {
+    page_id *pages; /* capacity entries, owned */
+    uint32_t n_pages, capacity;
+    uint32_t positions; /* keys and values that are valid */
+};
+/* Room for max_positions. ERR_NOMEM; s is closed then. */
+int sequence_open(struct sequence *s, uint32_t max_positions, struct error *e);
+/* Makes sure pages exist for `positions` in all; ERR_LIMIT when the arena has none left or there is
+ * no room for so many positions (what was taken stays taken and counted). */
+int sequence_reserve(struct sequence *s, struct pages *p, uint32_t positions);
+void sequence_close(struct sequence *s, struct pages *p); /* releases its pages */
+
+struct step_row {
+    struct sequence *sequence;
+    uint32_t position;      /* == sequence->positions + how many rows of it came before */
+    int32_t token;          /* >= 0, or -1: embedding */
+    const float *embedding; /* [n_embd]; borrowed for the call */
+    bool want_logits;
+};
+
+struct decoder;
+/* max_rows: the largest step. Borrows everything. */
+int decoder_open(struct decoder **out, const struct text_model *m, struct pages *p, struct team *t,
+                 int32_t max_rows, int32_t max_logit_rows, struct error *e);
+void decoder_close(struct decoder *d);
+size_t decoder_scratch_bytes(const struct decoder *d);
+
+/* Runs the step and advances each sequence's positions. logits: [count of want_logits][n_vocab] in
+ * row order, valid until the next step. Allocates nothing. Pages must have been reserved. */
+const float *decoder_step(struct decoder *d, const struct step_row *rows, int32_t n_rows);
+
+#endif

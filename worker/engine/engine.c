@@ -1,0 +1,280 @@
+/* engine.c - opening a model, step by step, and saying which step failed.
+ *
+ * Opening maps and checks, it reads no weights: that is why it is quick and why a model larger than
+ * the memory has to be refused here, by size, before the first answer would crawl from the disk. */
+#include "worker/engine/engine.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
+
+#include "worker/engine/machine.h"
+#include "worker/engine/quant.h"
+
+#define MIB ((size_t)1 << 20)
+#define TYPES_MAX 32 /* quant type ids are below */
+
+static int open_text(struct engine *g, const struct engine_options *o, struct error *e) {
+    int rc = gguf_open(&g->text_file, o->model, e);
+    if (rc == 0)
+        rc = text_model_bind(&g->text, g->text_file, e);
+    if (rc == 0)
+        rc = tokenizer_open(&g->tokenizer, g->text_file, e);
+    if (rc < 0)
+        return rc;
+    int32_t n_tokens = tokenizer_size(g->tokenizer);
+    if (n_tokens > g->text.n_vocab)
+        return error_set(e, ERR_BAD_MODEL,
+                         "the vocabulary has %d tokens but token_embd has %d rows", n_tokens,
+                         g->text.n_vocab);
+    for (int32_t id = 0; id < n_tokens; id++) {
+        size_t size = tokenizer_text(g->tokenizer, id).size;
+        g->longest_token = size > g->longest_token ? size : g->longest_token;
+    }
+    return 0;
+}
+
+static int open_template(struct engine *g, const struct engine_options *o, struct error *e) {
+    struct bytes source = {NULL, 0};
+    bool found;
+    int rc = gguf_get_string(g->text_file, "tokenizer.chat_template", &source, &found, e);
+    if (rc < 0)
+        return rc;
+    return template_choose(source, o->chat_template, &g->template, e);
+}
+
+/* The tower's own errors are about its file; a missing marker is about the text model's. */
+static int open_vision_file(struct engine *g, const struct engine_options *o, struct error *e) {
+    int rc = gguf_open(&g->vision_file, o->mmproj, e);
+    if (rc == 0)
+        rc = vision_model_bind(&g->vision_model, g->vision_file, g->text.n_embd, e);
+    g->sees = rc == 0;
+    return rc;
+}
+
+static int check_memory(const struct engine *g, size_t kv_bytes, struct error *e) {
+    size_t files = gguf_map_bytes(g->text_file);
+    if (g->vision_file != NULL)
+        files += gguf_map_bytes(g->vision_file);
+    size_t memory = machine_memory_bytes();
+    if (files > memory)
+        return error_set(e, ERR_NOMEM, "the model needs %zu MiB, and there are %zu MiB of memory",
+                         files / MIB, memory / MIB);
+    if (kv_bytes > memory - files)
+        return error_set(
+            e, ERR_NOMEM,
+            "the model needs %zu MiB and kv-memory asks for %zu MiB, but there are %zu "
+            "MiB of memory",
+            files / MIB, kv_bytes / MIB, memory / MIB);
+    return 0;
+}
+
+static size_t default_kv_bytes(void) {
+    size_t share = machine_available_bytes() / ENGINE_KV_DEFAULT_SHARE;
+    return share < ENGINE_KV_DEFAULT_BYTES ? share : ENGINE_KV_DEFAULT_BYTES;
+}
+
+static int open_pages(struct engine *g, const struct engine_options *o, struct error *e) {
+    size_t kv_bytes = o->kv_bytes > 0 ? o->kv_bytes : default_kv_bytes();
+    int rc = check_memory(g, kv_bytes, e);
+    if (rc < 0)
+        return rc;
+    struct pages_shape shape = {g->text.n_layer, g->text.n_head_kv, g->text.head_dim};
+    rc = pages_open(&g->pages, shape, kv_bytes, e);
+    if (rc < 0)
+        return rc;
+    uint64_t context = (uint64_t)pages_total(g->pages) * PAGE_POSITIONS;
+    if (context > (uint64_t)g->text.n_context)
+        context = (uint64_t)g->text.n_context;
+    if (o->context > 0 && context > o->context)
+        context = o->context;
+    if (context < 2)
+        return error_set(e, ERR_USAGE, "a context of %u positions has no room for an answer",
+                         (unsigned)context);
+    g->context = (uint32_t)context;
+    return 0;
+}
+
+static int open_vision(struct engine *g, struct error *e) {
+    int rc = prompt_markers_open(&g->markers, g->tokenizer, e);
+    if (rc == 0)
+        rc = vision_open(&g->vision, &g->vision_model, g->team, e);
+    if (rc < 0)
+        return rc;
+    size_t side = (size_t)g->vision_model.image_size, pixels;
+    if (!size_mul(side, side, &pixels) || !size_mul(pixels, 3 * sizeof(float), &pixels) ||
+        (g->pixels = malloc(pixels)) == NULL)
+        return error_set(e, ERR_NOMEM, "no memory for a tile of %zux%zu pixels", side, side);
+    return 0;
+}
+
+/* What steps and tiles need is promised by now and touched only later; better refused at start. */
+static int check_scratch(const struct engine *g, struct error *e) {
+    size_t scratch = decoder_scratch_bytes(g->decoder);
+    if (g->vision != NULL)
+        scratch += vision_scratch_bytes(g->vision);
+    size_t memory = machine_memory_bytes();
+    if (scratch > memory)
+        return error_set(e, ERR_NOMEM,
+                         "computing with the model takes %zu MiB, and there are %zu MiB of memory",
+                         scratch / MIB, memory / MIB);
+    return 0;
+}
+
+static int open_compute(struct engine *g, const struct engine_options *o, struct error *e) {
+    int cpus = machine_cpus() < TEAM_MAX ? machine_cpus() : TEAM_MAX;
+    int rc = team_open(&g->team, o->threads > 0 ? o->threads : cpus, e);
+    if (rc == 0)
+        rc = open_pages(g, o, e);
+    if (rc == 0)
+        rc = decoder_open(&g->decoder, &g->text, g->pages, g->team, ENGINE_CHUNK + o->max_sequences,
+                          o->max_sequences, e);
+    if (rc == 0)
+        rc = sampler_open(&g->sampler, g->text.n_vocab, e);
+    if (rc == 0 && g->sees)
+        rc = open_vision(g, e);
+    return rc == 0 ? check_scratch(g, e) : rc;
+}
+
+/* Pages are alike only if the same conversation becomes the same tokens: the template counts. */
+static void take_fingerprint(struct engine *g) {
+    model_fingerprint(g->text_file, g->vision_file, g->fingerprint);
+    XXH128_canonical_t canonical;
+    XXH128_hash_t hash =
+        XXH3_128bits_withSeed(g->fingerprint, sizeof g->fingerprint, (XXH64_hash_t)g->template);
+    XXH128_canonicalFromHash(&canonical, hash);
+    memcpy(g->fingerprint, canonical.digest, sizeof g->fingerprint);
+}
+
+int engine_open(struct engine **out, const struct engine_options *o, struct error *e) {
+    *out = NULL;
+    if (o->max_sequences < 1 || o->max_sequences > ENGINE_MAX_SEQUENCES)
+        return error_set(e, ERR_USAGE, "%d requests at a time; possible are 1 to %d",
+                         o->max_sequences, ENGINE_MAX_SEQUENCES);
+    struct engine *g = calloc(1, sizeof *g);
+    if (g == NULL)
+        return error_set(e, ERR_NOMEM, "no memory for an engine");
+    g->max_sequences = o->max_sequences;
+    const char *file = o->model;
+    int rc = open_text(g, o, e);
+    if (rc == 0)
+        rc = open_template(g, o, e);
+    if (rc == 0 && o->mmproj != NULL) {
+        file = o->mmproj;
+        rc = open_vision_file(g, o, e);
+        file = rc == 0 ? o->model : file;
+    }
+    if (rc == 0)
+        rc = open_compute(g, o, e);
+    if (rc < 0) {
+        engine_close(g);
+        if (e == NULL || strncmp(e->text, file, strlen(file)) != 0)
+            error_prefix(e, "%s", file);
+        return rc;
+    }
+    take_fingerprint(g);
+    *out = g;
+    return 0;
+}
+
+void engine_close(struct engine *g) {
+    if (g == NULL)
+        return;
+    free(g->pixels);
+    vision_close(g->vision);
+    prompt_markers_close(g->markers);
+    sampler_close(g->sampler);
+    decoder_close(g->decoder);
+    pages_close(g->pages);
+    team_close(g->team);
+    tokenizer_close(g->tokenizer);
+    vision_model_release(&g->vision_model);
+    text_model_release(&g->text);
+    gguf_close(g->vision_file);
+    gguf_close(g->text_file);
+    free(g);
+}
+
+/* Every position stands for at most longest_token bytes, so a text that is far too long is refused
+ * before time is spent on tokenizing it. */
+static int refuse_endless(const struct engine *g, const struct rendering *r, struct error *e) {
+    size_t text_bytes = 0;
+    for (size_t i = 0; i < r->n_runs; i++)
+        if (r->runs[i].kind != RUN_PICTURE)
+            text_bytes += r->runs[i].text.size;
+    size_t least = text_bytes / (g->longest_token > 0 ? g->longest_token : 1);
+    if (least < g->context)
+        return 0;
+    return error_set(e, ERR_TOO_LONG,
+                     "the prompt has %zu bytes of text, at least %zu positions; the context is %u",
+                     text_bytes, least, g->context);
+}
+
+int engine_prompt(const struct engine *g, const struct chat_message *messages, size_t n_messages,
+                  const struct picture_layout *layouts, size_t n_layouts, struct prompt *out,
+                  struct error *e) {
+    memset(out, 0, sizeof *out);
+    struct rendering rendering;
+    int rc = template_render(g->template, messages, n_messages, tokenizer_adds_bos(g->tokenizer),
+                             &rendering, e);
+    if (rc < 0)
+        return rc;
+    rc = refuse_endless(g, &rendering, e);
+    if (rc == 0)
+        rc = prompt_build(out, g->tokenizer, g->markers, &rendering, layouts, n_layouts,
+                          g->context - 1, e);
+    rendering_clear(&rendering);
+    if (rc == 0 && out->count == 0)
+        rc = error_set(e, ERR_BAD_REQUEST, "the prompt is empty");
+    if (rc < 0)
+        prompt_clear(out);
+    return rc;
+}
+
+static void append(char *out, size_t capacity, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+static void append(char *out, size_t capacity, const char *format, ...) {
+    size_t used = strlen(out);
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(out + used, capacity - used, format, args);
+    va_end(args);
+}
+
+static void append_types(const struct gguf *file, char *out, size_t capacity) {
+    size_t counts[TYPES_MAX] = {0};
+    for (size_t i = 0; i < gguf_tensor_count(file); i++) {
+        unsigned type = (unsigned)gguf_tensor_at(file, i)->type;
+        if (type < TYPES_MAX)
+            counts[type]++;
+    }
+    const char *between = " ";
+    for (unsigned type = 0; type < TYPES_MAX; type++) {
+        if (counts[type] == 0)
+            continue;
+        append(out, capacity, "%s%zu %s", between, counts[type], quant_traits(type)->name);
+        between = " + ";
+    }
+}
+
+void engine_describe(const struct engine *g, char *out, size_t capacity) {
+    if (capacity == 0)
+        return;
+    out[0] = '\0';
+    append(out, capacity, "%s: llama, %d layers of width %d,", g->text.name, g->text.n_layer,
+           g->text.n_embd);
+    append_types(g->text_file, out, capacity);
+    append(out, capacity, " tensors, context %u, template %s", g->context,
+           template_name(g->template));
+    if (!g->sees) {
+        append(out, capacity, ", no vision");
+        return;
+    }
+    append(out, capacity, ", vision %d layers of width %d, tiles of %d pixels, %d positions each,",
+           g->vision_model.n_layer, g->vision_model.n_embd, g->vision_model.image_size,
+           g->vision_model.n_out);
+    append_types(g->vision_file, out, capacity);
+    append(out, capacity, " tensors");
+}

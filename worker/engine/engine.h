@@ -1,0 +1,77 @@
+/* engine.h - a model ready to compute: files mapped and bound, tokenizer, template, pages, threads.
+ *
+ * It knows no sockets and no messages. Its users read the fields and call the modules they stand
+ * for; only engine.c changes them. One thread at a time computes with it (decoder, vision, pages,
+ * sampler, pixels); tokenizer, template and markers never change and may be used by all. */
+#ifndef QUIRE_ENGINE_ENGINE_H
+#define QUIRE_ENGINE_ENGINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/error.h"
+#include "worker/engine/decoder.h"
+#include "worker/engine/model.h"
+#include "worker/engine/pages.h"
+#include "worker/engine/preprocess.h"
+#include "worker/engine/prompt.h"
+#include "worker/engine/sampler.h"
+#include "worker/engine/team.h"
+#include "worker/engine/template.h"
+#include "worker/engine/tokenizer.h"
+#include "worker/engine/vision.h"
+
+#define ENGINE_CHUNK 512        /* most prompt positions in one step */
+#define ENGINE_MAX_SEQUENCES 64 /* requests that decode together */
+#define ENGINE_KV_DEFAULT_BYTES ((size_t)1 << 30)
+#define ENGINE_KV_DEFAULT_SHARE 4 /* but at most one part in so many of the free memory */
+
+struct engine_options {
+    const char *model;  /* path of the text model */
+    const char *mmproj; /* path of the vision tower; NULL: text only */
+    const char
+        *chat_template;    /* a name that template_choose knows; NULL: by the model's own text */
+    int threads;           /* 0: all CPUs that the process may use */
+    size_t kv_bytes;       /* for pages; 0: the default above */
+    uint32_t context;      /* most positions of one request; 0: what the model was trained for */
+    int32_t max_sequences; /* 1..ENGINE_MAX_SEQUENCES */
+};
+
+struct engine {
+    struct gguf *text_file, *vision_file; /* vision_file: NULL without a tower */
+    struct text_model text;
+    struct vision_model vision_model;
+    bool sees; /* it has a tower; vision, markers and pixels are there */
+    struct tokenizer *tokenizer;
+    size_t longest_token; /* no token of the vocabulary stands for more bytes */
+    enum template_kind template;
+    struct prompt_markers *markers;
+    struct team *team;
+    struct pages *pages;
+    struct decoder *decoder; /* ENGINE_CHUNK + max_sequences rows, max_sequences of logits */
+    struct sampler *sampler;
+    struct vision *vision;
+    float *pixels;    /* [3][S][S]: the tile that goes into the tower */
+    uint32_t context; /* the least of the model's, the operator's and what the pages can hold */
+    int32_t max_sequences;
+    uint8_t fingerprint[16]; /* of model, tower and template */
+};
+
+/* Opens everything or nothing. The sentence of a failure begins with the path of the file that it
+ * is about: ERR_NOT_FOUND, ERR_IO, ERR_BAD_MODEL, ERR_UNSUPPORTED, ERR_NOMEM, ERR_LIMIT, ERR_USAGE.
+ * Takes well under a second when the files are in the page cache. */
+int engine_open(struct engine **out, const struct engine_options *o, struct error *e);
+void engine_close(struct engine *g); /* NULL is fine */
+
+/* The final sequence of a conversation, at most context - 1 positions, so that an answer can
+ * follow. ERR_TOO_LONG with the figures, ERR_BAD_REQUEST, ERR_NOMEM; *out needs no prompt_clear
+ * then. */
+int engine_prompt(const struct engine *g, const struct chat_message *messages, size_t n_messages,
+                  const struct picture_layout *layouts, size_t n_layouts, struct prompt *out,
+                  struct error *e);
+
+/* One line for people: name, layers, tensor types, context, tower, template. Always terminated. */
+void engine_describe(const struct engine *g, char *out, size_t capacity);
+
+#endif

@@ -1,0 +1,44 @@
+/* pages.h - key/value memory: an arena of pages of 16 positions, taken once at start.
+ *
+ * A page holds keys and values of 16 consecutive positions for all layers, as F16:
+ *     keys   [layer][kv_head][16][head_dim]
+ *     values [layer][kv_head][16][head_dim]
+ * Pages are counted by reference; a page goes back to the free list with its last reference. Used
+ * by one thread (the engine's). */
+#ifndef QUIRE_ENGINE_PAGES_H
+#define QUIRE_ENGINE_PAGES_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/error.h"
+
+#define PAGE_POSITIONS 16
+
+struct pages;
+typedef uint32_t page_id;
+#define PAGE_NONE UINT32_MAX
+
+struct pages_shape {
+    int32_t n_layer, n_head_kv, head_dim;
+};
+
+/* Takes the whole arena now: `budget_bytes` rounded down to whole pages. ERR_NOMEM, ERR_LIMIT when
+ * it holds no page. */
+int pages_open(struct pages **out, struct pages_shape shape, size_t budget_bytes, struct error *e);
+void pages_close(struct pages *p);
+
+size_t pages_bytes_per_page(struct pages_shape shape);
+struct pages_shape pages_shape(const struct pages *p);
+uint32_t pages_total(const struct pages *p);
+uint32_t pages_free(const struct pages *p);
+
+page_id pages_take(struct pages *p); /* one reference; PAGE_NONE when none is free */
+void pages_retain(struct pages *p, page_id id);
+void pages_release(struct pages *p, page_id id);
+
+/* [16][head_dim] halves of one layer and head. */
+uint16_t *pages_keys(struct pages *p, page_id id, int32_t layer, int32_t head);
+uint16_t *pages_values(struct pages *p, page_id id, int32_t layer, int32_t head);
+
+#endif

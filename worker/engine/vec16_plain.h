@@ -1,0 +1,191 @@
+/* vec16_plain.h - vec16.h in plain C, on the compiler's vectors of four floats, which every target has in
+ * one form or another.
+ *
+ * Arithmetic is inlined. What takes lanes apart is called: the kernels use it in many places, and
+ * copies in all of them would cost minutes of compiling for a path that is not the fast one. */
+#ifndef QUIRE_ENGINE_VEC16_PLAIN_H
+#define QUIRE_ENGINE_VEC16_PLAIN_H
+
+#define V_CALL static __attribute__((noinline, unused))
+#define V_PARTS 4
+
+typedef float vec4 __attribute__((vector_size(16)));
+typedef int32_t vec4i __attribute__((vector_size(16)));
+typedef struct {
+    vec4 part[V_PARTS];
+} vec16;
+
+V_INLINE vec16 v_set1(float f) {
+    vec4 four = {f, f, f, f};
+    return (vec16){{four, four, four, four}};
+}
+V_INLINE vec16 v_load(const float *p) {
+    vec16 r;
+    memcpy(&r, p, sizeof r);
+    return r;
+}
+V_CALL vec16 v_load_n(const float *p, int32_t n) { /* the rest is zero */
+    float lane[V_LANES] = {0};
+    memcpy(lane, p, (size_t)n * sizeof *p);
+    return v_load(lane);
+}
+V_INLINE void v_store(float *p, vec16 a) {
+    memcpy(p, &a, sizeof a);
+}
+V_INLINE void v_store_n(float *p, vec16 a, int32_t n) {
+    memcpy(p, &a, (size_t)n * sizeof *p);
+}
+V_INLINE vec16 v_add(vec16 a, vec16 b) {
+    for (int i = 0; i < V_PARTS; i++)
+        a.part[i] += b.part[i];
+    return a;
+}
+V_INLINE vec16 v_sub(vec16 a, vec16 b) {
+    for (int i = 0; i < V_PARTS; i++)
+        a.part[i] -= b.part[i];
+    return a;
+}
+V_INLINE vec16 v_mul(vec16 a, vec16 b) {
+    for (int i = 0; i < V_PARTS; i++)
+        a.part[i] *= b.part[i];
+    return a;
+}
+V_INLINE vec16 v_div(vec16 a, vec16 b) {
+    for (int i = 0; i < V_PARTS; i++)
+        a.part[i] /= b.part[i];
+    return a;
+}
+V_INLINE vec4 v_choose(vec4i first, vec4 a, vec4 b) {
+    return (vec4)((first & (vec4i)a) | (~first & (vec4i)b));
+}
+V_INLINE vec16 v_max(vec16 a, vec16 b) {
+    for (int i = 0; i < V_PARTS; i++)
+        a.part[i] = v_choose(a.part[i] > b.part[i], a.part[i], b.part[i]);
+    return a;
+}
+V_INLINE vec16 v_min(vec16 a, vec16 b) {
+    for (int i = 0; i < V_PARTS; i++)
+        a.part[i] = v_choose(a.part[i] < b.part[i], a.part[i], b.part[i]);
+    return a;
+}
+V_INLINE vec16 v_fma(vec16 a, vec16 b, vec16 c) { /* a * b + c */
+    for (int i = 0; i < V_PARTS; i++)
+        c.part[i] += a.part[i] * b.part[i];
+    return c;
+}
+V_INLINE vec16 v_round(vec16 a) { /* |a| < 2^22, which v_exp has seen to */
+    vec16 shift = v_set1(12582912.0F);
+    return v_sub(v_add(a, shift), shift);
+}
+V_CALL vec16 v_power_of_two(vec16 n) { /* n whole, -126..127 */
+    float lane[V_LANES];
+    v_store(lane, n);
+    for (int i = 0; i < V_LANES; i++) {
+        uint32_t bits = (uint32_t)((int32_t)lane[i] + 127) << 23;
+        memcpy(&lane[i], &bits, sizeof bits);
+    }
+    return v_load(lane);
+}
+
+/* ---- values of weights ---- */
+
+V_CALL vec16 v_load_half_n(const uint16_t *p, int32_t n) {
+    float lane[V_LANES] = {0};
+    for (int32_t i = 0; i < n; i++)
+        lane[i] = quant_half_to_float(p[i]);
+    return v_load(lane);
+}
+V_INLINE vec16 v_load_half(const uint16_t *p) {
+    return v_load_half_n(p, V_LANES);
+}
+V_CALL void v_store_half_n(uint16_t *p, vec16 a, int32_t n) {
+    float lane[V_LANES];
+    v_store(lane, a);
+    for (int32_t i = 0; i < n; i++)
+        p[i] = quant_float_to_half(lane[i]);
+}
+V_CALL vec16 v_load_bf16_n(const uint16_t *p, int32_t n) {
+    float lane[V_LANES] = {0};
+    for (int32_t i = 0; i < n; i++) {
+        uint32_t bits = (uint32_t)p[i] << 16;
+        memcpy(&lane[i], &bits, sizeof bits);
+    }
+    return v_load(lane);
+}
+V_INLINE vec16 v_load_bf16(const uint16_t *p) {
+    return v_load_bf16_n(p, V_LANES);
+}
+V_INLINE vec16 v_set1_half(const uint8_t *p) { /* one half in all lanes */
+    uint16_t h;
+    memcpy(&h, p, sizeof h);
+    return v_set1(quant_half_to_float(h));
+}
+V_CALL vec16 v_load_i8(const uint8_t *p) {
+    float lane[V_LANES];
+    for (int i = 0; i < V_LANES; i++)
+        lane[i] = (float)(int8_t)p[i];
+    return v_load(lane);
+}
+
+/* Small whole numbers, one to a lane. */
+typedef struct {
+    int32_t lane[V_LANES];
+} vec16i;
+V_CALL vec16i v_bytes(const uint8_t *p) {
+    vec16i r;
+    for (int i = 0; i < V_LANES; i++)
+        r.lane[i] = p[i];
+    return r;
+}
+V_CALL vec16i v_low_nibbles(vec16i bytes) {
+    for (int i = 0; i < V_LANES; i++)
+        bytes.lane[i] &= 15;
+    return bytes;
+}
+V_CALL vec16i v_high_nibbles(vec16i bytes) {
+    for (int i = 0; i < V_LANES; i++)
+        bytes.lane[i] >>= 4;
+    return bytes;
+}
+/* adds 16 in lane i when bit i of bits is set */
+V_CALL vec16i v_add_bit4(vec16i a, uint32_t bits) {
+    for (int i = 0; i < V_LANES; i++)
+        a.lane[i] |= (int32_t)(bits >> i & 1) << 4;
+    return a;
+}
+V_CALL vec16 v_float_minus(vec16i a, int32_t offset) {
+    float lane[V_LANES];
+    for (int i = 0; i < V_LANES; i++)
+        lane[i] = (float)(a.lane[i] - offset);
+    return v_load(lane);
+}
+#define V_TABLES 0
+V_CALL vec16 v_lookup(vec16i a, const float *table16) {
+    float lane[V_LANES];
+    for (int i = 0; i < V_LANES; i++)
+        lane[i] = table16[a.lane[i]];
+    return v_load(lane);
+}
+
+/* ---- sums over lanes: 16 -> 8 -> 4 -> 2 -> 1, the upper half added to the lower each time ---- */
+
+V_INLINE float v_sum(vec16 a) {
+    vec4 four = (a.part[0] + a.part[2]) + (a.part[1] + a.part[3]);
+    return (four[0] + four[2]) + (four[1] + four[3]);
+}
+V_INLINE void v_sum4(vec16 a, vec16 b, vec16 c, vec16 d, float out[4]) {
+    out[0] = v_sum(a);
+    out[1] = v_sum(b);
+    out[2] = v_sum(c);
+    out[3] = v_sum(d);
+}
+V_CALL float v_highest(vec16 a) {
+    float lane[V_LANES];
+    v_store(lane, a);
+    float highest = lane[0];
+    for (int i = 1; i < V_LANES; i++)
+        highest = lane[i] > highest ? lane[i] : highest;
+    return highest;
+}
+
+#endif

@@ -1,0 +1,47 @@
+/* job.h - one request inside a worker, and what comes of it.
+ *
+ * The shell makes a job and owns it until the scheduler gives its last outcome (DONE or ERROR,
+ * exactly one); in between the scheduler uses it. Only `cancelled` may be changed by another
+ * thread. */
+#ifndef QUIRE_WORKER_JOB_H
+#define QUIRE_WORKER_JOB_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "common/bytes.h"
+#include "common/error.h"
+#include "proto/message.h"
+
+struct job {
+    const struct request *request;
+    const struct bytes *pictures; /* [request->n_pictures], encoded */
+    int64_t arrived_us;           /* clock_us */
+    int64_t deadline_us;          /* clock_us; past it the job fails with ERR_DEADLINE */
+    atomic_bool cancelled;        /* set once by whoever wants it to end */
+};
+
+enum outcome_kind { OUTCOME_PROGRESS, OUTCOME_TOKENS, OUTCOME_DONE, OUTCOME_ERROR };
+
+/* Texts and entries are borrowed for the call that brings the outcome. */
+struct outcome {
+    enum outcome_kind kind;
+    union {
+        struct msg_progress progress;
+        struct msg_tokens tokens;
+        struct msg_done
+            done; /* queue_us and attempts are the broker's to fill in; worker is empty */
+        struct msg_error error;
+    };
+};
+
+/* What a heartbeat tells of the engine. */
+struct load {
+    uint32_t active, waiting;
+    uint32_t pages_free;
+    uint32_t prefill_us_per_position, decode_us_per_token,
+        tile_us; /* moving averages; 0: none yet */
+    uint64_t tokens_total, positions_total;
+};
+
+#endif

@@ -1,0 +1,123 @@
+/* settings.c - the table of settings, and what is checked beyond it. */
+#include "worker/settings.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "worker/engine/engine.h"
+#include "worker/engine/team.h"
+
+#define MAX_KV_BYTES 1e15
+#define MAX_CONTEXT 16777216
+#define MAX_DRAIN_SECONDS 86400
+
+static const char summary[] =
+    "Serves one model: takes requests from a broker, answers them, several at a time.\n"
+    "The model is a GGUF file; with the vision tower that belongs to it (--mmproj) the worker\n"
+    "also sees pictures.";
+
+static const char epilogue[] = "SIGTERM or Ctrl-C: no more requests are taken, those under way are "
+                               "finished, the worker goes.\n"
+                               "A second one ends it at once.";
+
+static int load_table(struct settings *s, const char **log_level, int argc, char **argv,
+                      enum config_outcome *outcome, struct error *e) {
+    const struct config_item items[] = {
+        {"model", 'm', CONFIG_TEXT, &s->model, 0, 0, "FILE", "the text model, GGUF"},
+        {"mmproj", 0, CONFIG_TEXT, &s->mmproj, 0, 0, "FILE",
+         "its vision tower, GGUF; none: text only"},
+        {"chat-template", 0, CONFIG_TEXT, &s->chat_template, 0, 0, "NAME",
+         "smolvlm, chatml, llama3, vicuna or gemma\n(default: what the model file asks for)"},
+        {"broker", 0, CONFIG_TEXT, &s->broker, 0, 0, "ENDPOINT",
+         "the broker's socket for workers, ipc://PATH or\ntcp://HOST:PORT (default workers.ipc in "
+         "the\nruntime directory)"},
+        {"name", 0, CONFIG_TEXT, &s->name, 0, 0, "NAME",
+         "unique in the pool (default: host and process id)"},
+        {"credits", 0, CONFIG_INT, &s->credits, 1, ENGINE_MAX_SEQUENCES, "N",
+         "requests that it holds at a time (4)"},
+        {"threads", 't', CONFIG_INT, &s->threads, 0, TEAM_MAX, "N",
+         "that compute (default: all CPUs it may use)"},
+        {"kv-memory", 0, CONFIG_BYTES, &s->kv_bytes, 0, MAX_KV_BYTES, "SIZE",
+         "for keys and values, as 512M or 2G (default: 1G,\nor a quarter of the free memory if "
+         "that is less)"},
+        {"context", 0, CONFIG_INT, &s->context, 0, MAX_CONTEXT, "N",
+         "most positions of a request with its answer\n(default: the model's, if kv-memory holds "
+         "it)"},
+        {"max-pictures", 0, CONFIG_INT, &s->max_pictures, 0, LIMIT_PICTURES, "N",
+         "in one request (16)"},
+        {"drain-seconds", 0, CONFIG_INT, &s->drain_seconds, 0, MAX_DRAIN_SECONDS, "N",
+         "to finish requests in after SIGTERM (30)"},
+        {"log-level", 0, CONFIG_TEXT, log_level, 0, 0, "LEVEL",
+         "debug, info, warn, error or off (info)"},
+        {"check", 0, CONFIG_SWITCH, &s->check, 0, 0, NULL,
+         "open the model, say in one line what it is, and exit"},
+        {"die-with-parent", 0, CONFIG_SWITCH, &s->die_with_parent, 0, 0, NULL,
+         "take the end of the parent process for SIGTERM"},
+    };
+    s->config = (struct config){
+        .program = "quire-worker",
+        .section = "worker",
+        .usage = "quire-worker --model FILE [--mmproj FILE] [OPTION...]",
+        .summary = summary,
+        .epilogue = epilogue,
+        .items = items,
+        .n_items = sizeof items / sizeof items[0],
+    };
+    int operands = argc;
+    int rc = config_load(&s->config, argc, argv, &operands, outcome, e);
+    s->config.items = NULL; /* this frame's */
+    s->config.n_items = 0;
+    if (rc == 0 && *outcome == CONFIG_RUN && operands < argc)
+        return error_set(e, ERR_USAGE, "\"%s\" is not understood; see quire-worker --help",
+                         argv[operands]);
+    return rc;
+}
+
+static void make_name(struct settings *s) {
+    char host[LIMIT_NAME_BYTES + 1] = "worker";
+    if (gethostname(host, sizeof host) != 0 || host[0] == '\0')
+        strcpy(host, "worker");
+    host[40] = '\0'; /* room for a dash and a process id */
+    (void)snprintf(s->default_name, sizeof s->default_name, "%s-%ld", host, (long)getpid());
+    s->name = s->default_name;
+}
+
+static int fill_in(struct settings *s, const char *log_level, struct error *e) {
+    if (log_parse_level(log_level, &s->log_level) != 0)
+        return error_set(e, ERR_USAGE, "log-level: \"%s\" is not debug, info, warn, error or off",
+                         log_level);
+    if (s->model == NULL || s->model[0] == '\0')
+        return error_set(e, ERR_USAGE, "no model is named; say --model FILE");
+    if (s->mmproj != NULL && s->mmproj[0] == '\0')
+        s->mmproj = NULL;
+    if (s->chat_template != NULL && s->chat_template[0] == '\0')
+        s->chat_template = NULL;
+    if (s->name == NULL)
+        make_name(s);
+    if (s->name[0] == '\0' || strlen(s->name) > LIMIT_NAME_BYTES)
+        return error_set(e, ERR_USAGE, "name: a name has 1 to %d bytes", LIMIT_NAME_BYTES);
+    if (s->broker == NULL && !s->check) {
+        s->broker = s->default_broker;
+        return paths_endpoint(s->default_broker, sizeof s->default_broker, "workers", e);
+    }
+    return 0;
+}
+
+int settings_load(struct settings *s, int argc, char **argv, enum config_outcome *outcome,
+                  struct error *e) {
+    memset(s, 0, sizeof *s);
+    s->credits = SETTINGS_CREDITS;
+    s->max_pictures = SETTINGS_PICTURES;
+    s->drain_seconds = SETTINGS_DRAIN_SECONDS;
+    const char *log_level = "info";
+    *outcome = CONFIG_RUN;
+    int rc = load_table(s, &log_level, argc, argv, outcome, e);
+    if (rc < 0 || *outcome == CONFIG_EXIT)
+        return rc;
+    return fill_in(s, log_level, e);
+}
+
+void settings_close(struct settings *s) {
+    config_close(&s->config);
+}
