@@ -1,0 +1,159 @@
+/* plan.c - what quire up starts: the programs beside it, the model, the endpoints, and the flags
+ * that say so to each child. */
+#include <errno.h>
+#include <inttypes.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "client/cli/up.h"
+#include "common/paths.h"
+
+#define DEMO_TEXT "quire-demo.gguf"
+#define DEMO_MMPROJ "quire-demo-mmproj.gguf"
+
+static int find_programs(struct up *u, struct error *e) {
+    ssize_t n = readlink("/proc/self/exe", u->bin_dir, sizeof u->bin_dir - 1);
+    if (n < 0)
+        return error_set(e, ERR_IO, "/proc/self/exe: %s", strerror(errno));
+    u->bin_dir[n] = '\0';
+    *strrchr(u->bin_dir, '/') = '\0';
+    (void)snprintf(u->broker_path, sizeof u->broker_path, "%s/quire-broker", u->bin_dir);
+    (void)snprintf(u->worker_path, sizeof u->worker_path, "%s/quire-worker", u->bin_dir);
+    if (access(u->broker_path, X_OK) != 0)
+        return error_set(e, ERR_NOT_FOUND,
+                         "%s is not there; quire-broker and quire-worker belong "
+                         "beside quire",
+                         u->broker_path);
+    if (access(u->worker_path, X_OK) != 0)
+        return error_set(e, ERR_NOT_FOUND,
+                         "%s is not there; quire-broker and quire-worker belong "
+                         "beside quire",
+                         u->worker_path);
+    return 0;
+}
+
+/* The demo model lies beside an installed quire, or in the source tree that a build belongs to. */
+static int find_demo(struct up *u, struct error *e) {
+    static const char *const places[] = {"../share/quire/demo", "../../../deploy/demo"};
+    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
+        (void)snprintf(u->demo_text, sizeof u->demo_text, "%.900s/%s/" DEMO_TEXT, u->bin_dir,
+                       places[i]);
+        (void)snprintf(u->demo_mmproj, sizeof u->demo_mmproj, "%.900s/%s/" DEMO_MMPROJ, u->bin_dir,
+                       places[i]);
+        if (access(u->demo_text, R_OK) == 0 && access(u->demo_mmproj, R_OK) == 0) {
+            u->model = u->demo_text;
+            u->mmproj = u->demo_mmproj;
+            return 0;
+        }
+    }
+    return error_set(
+        e, ERR_NOT_FOUND,
+        "the demo model is not beside this program; name one with --model and --mmproj");
+}
+
+static void add(struct child *c, const char *word) {
+    for (int i = 0; i < UP_MAX_ARGUMENTS; i++) {
+        if (c->argv[i] == NULL) {
+            c->argv[i] = (char *)(uintptr_t)word; /* execv does not change it */
+            return;
+        }
+    }
+}
+
+static void add_pair(struct child *c, const char *flag, const char *value) {
+    if (value == NULL)
+        return;
+    add(c, flag);
+    add(c, value);
+}
+
+static const char *number(struct up *u, int slot, int64_t n) {
+    (void)snprintf(u->numbers[slot], sizeof u->numbers[slot], "%" PRId64, n);
+    return n > 0 ? u->numbers[slot] : NULL;
+}
+
+static void describe_children(struct up *u) {
+    struct child *broker = &u->children[0];
+    (void)snprintf(broker->name, sizeof broker->name, "broker");
+    add(broker, u->broker_path);
+    add_pair(broker, "--clients", u->clients);
+    add_pair(broker, "--workers", u->workers_endpoint);
+    add_pair(broker, "--log-level", u->log_level);
+    const char *threads = number(u, 0, u->threads), *credits = number(u, 1, u->credits);
+    const char *kv = number(u, 2, u->kv_bytes), *context = number(u, 3, u->context);
+    const char *drain = number(u, 4, u->drain_seconds);
+    for (int64_t i = 1; i <= u->workers; i++) {
+        struct child *w = &u->children[i];
+        (void)snprintf(w->name, sizeof w->name, "worker-%" PRId64, i);
+        add(w, u->worker_path);
+        add_pair(w, "--name", w->name);
+        add_pair(w, "--broker", u->reach_workers);
+        add_pair(w, "--model", u->model);
+        add_pair(w, "--mmproj", u->mmproj);
+        add_pair(w, "--chat-template", u->template);
+        add_pair(w, "--threads", threads);
+        add_pair(w, "--credits", credits);
+        add_pair(w, "--kv-memory", kv);
+        add_pair(w, "--context", context);
+        add_pair(w, "--drain-seconds", drain);
+        add_pair(w, "--log-level", u->log_level);
+    }
+    u->n_children = (size_t)u->workers + 1;
+}
+
+/* What the broker is to serve (`which` in the runtime directory unless the flag says otherwise),
+ * and where that is reached: the first of several, with this machine for tcp's "every address". */
+static int choose_endpoint(const char *flag, const char *which, char *served, char *reached,
+                           struct error *e) {
+    static const char any[] = "tcp://*:";
+    int r = flag == NULL ? paths_endpoint(served, UP_ENDPOINTS_BYTES, which, e) : 0;
+    if (r == 0 && flag != NULL && strlen(flag) >= UP_ENDPOINTS_BYTES)
+        r = error_set(e, ERR_USAGE, "the endpoints for %s have more than %d bytes", which,
+                      UP_ENDPOINTS_BYTES - 1);
+    if (r < 0)
+        return r;
+    if (flag != NULL)
+        strcpy(served, flag);
+    int first = (int)strcspn(served, ",");
+    int n = strncmp(served, any, sizeof any - 1) == 0
+                ? snprintf(reached, UP_ENDPOINTS_BYTES, "tcp://127.0.0.1:%.*s",
+                           first - (int)(sizeof any - 1), served + sizeof any - 1)
+                : snprintf(reached, UP_ENDPOINTS_BYTES, "%.*s", first, served);
+    return n < UP_ENDPOINTS_BYTES ? 0 : error_set(e, ERR_USAGE, "%s is too long", served);
+}
+
+/* The processors this process may use. */
+static int64_t processors(void) {
+    cpu_set_t set;
+    return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set)
+                                                       : sysconf(_SC_NPROCESSORS_ONLN);
+}
+
+static int64_t memory_bytes(void) {
+    return (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE);
+}
+
+static int64_t within(int64_t n, int64_t least, int64_t most) {
+    return n < least ? least : n > most ? most : n;
+}
+
+int up_plan(struct up *u, struct error *e) {
+    int r = find_programs(u, e);
+    if (r == 0 && u->model == NULL)
+        r = find_demo(u, e);
+    if (r == 0)
+        r = choose_endpoint(u->clients_flag, "clients", u->clients, u->reach_clients, e);
+    if (r == 0)
+        r = choose_endpoint(u->endpoint_flag, "workers", u->workers_endpoint, u->reach_workers, e);
+    if (r < 0)
+        return r;
+    if (u->threads == 0) /* no more threads than processors in the whole pool */
+        u->threads = within(processors() / u->workers, 1, UP_MAX_THREADS);
+    if (u->kv_bytes == 0)
+        u->kv_bytes =
+            within(memory_bytes() / UP_KV_SHARE / u->workers, UP_KV_MIN_BYTES, UP_KV_MAX_BYTES);
+    describe_children(u);
+    return 0;
+}

@@ -1,0 +1,61 @@
+/* up.h - the children of `quire up`: planning, starting, watching, restarting, stopping.
+ *
+ * Decisions are made from exit codes and times only, so that they can be read in one place: a child
+ * that says its settings or files are wrong (usage, data errors) will say so again, and ends the
+ * pool; anything else is started again, later each time. */
+#ifndef QUIRE_CLI_UP_H
+#define QUIRE_CLI_UP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "common/error.h"
+
+#define UP_MAX_CHILDREN 65     /* the broker and up to 64 workers */
+#define UP_MAX_ARGUMENTS 40    /* of one child */
+#define UP_ENDPOINTS_BYTES 512 /* a list of endpoints for the broker */
+#define UP_BACKOFF_MIN_MS 200  /* before the first restart */
+#define UP_BACKOFF_MAX_MS 5000 /* before any later one */
+#define UP_MAX_THREADS 256
+#define UP_KV_SHARE 4 /* all workers' pages together take one part in so many of the memory */
+#define UP_KV_MIN_BYTES (INT64_C(16) << 20)
+#define UP_KV_MAX_BYTES (INT64_C(1) << 30) /* of one worker, unless --kv-memory says otherwise */
+#define UP_STEADY_MS 10000 /* a child that lived this long starts over with the first pause */
+
+struct child {
+    char name[32];
+    char *argv[UP_MAX_ARGUMENTS + 1];
+    pid_t pid; /* 0: not running */
+    int64_t started_ms, start_at_ms, backoff_ms;
+};
+
+/* Settings, what follows from them (plan.c), and what runs (up.c). */
+struct up {
+    int64_t workers, threads, credits, kv_bytes, drain_seconds, context;
+    const char *model, *mmproj, *template, *log_level;
+    const char *clients_flag, *endpoint_flag;
+    /* What the broker serves, and where the workers and we reach it. */
+    char clients[UP_ENDPOINTS_BYTES], workers_endpoint[UP_ENDPOINTS_BYTES];
+    char reach_clients[UP_ENDPOINTS_BYTES], reach_workers[UP_ENDPOINTS_BYTES];
+    char bin_dir[1024], demo_text[1100], demo_mmproj[1100];
+    char broker_path[1100], worker_path[1100];
+    char numbers[5][32];
+    struct child children[UP_MAX_CHILDREN]; /* [0] is the broker */
+    size_t n_children;
+    int signals;
+    bool announced;
+};
+
+/* Finds programs, demo model and endpoints, and fills in u->children from the settings. */
+int up_plan(struct up *u, struct error *e);
+
+/* Starts c (fork and exec, in a process group of its own, to die with us). -1: errno says why. */
+int child_start(struct child *c, int64_t now_ms);
+
+/* Takes note that c ended with wait status `status`. True: it will be started again at
+ * c->start_at_ms. False: starting it again would end the same way. */
+bool child_ended(struct child *c, int status, int64_t now_ms);
+
+#endif
