@@ -181,7 +181,8 @@ static int read_file(struct config *c, const char *path, bool must_exist, struct
     if (walk.result != 0)
         return walk.result;
     if (line > 0)
-        return error_set(e, ERR_USAGE, "%s:%d: not a \"name = value\" line", path, line);
+        return error_set(e, ERR_USAGE, "%s:%d: not a \"name = value\" line of at most %d bytes",
+                         path, line, ini_max_line - 2);
     if (line < 0)
         return error_set(e, ERR_USAGE, "%s: the settings file can't be read", path);
     return 0;
@@ -299,8 +300,9 @@ static void print_help(const struct config *c) {
            "      %-23s the version\n",
            "--config FILE", "--help", "--version");
     printf(
-        "\nEvery option can also be set as \"name = value\" under [%s] in the settings file, or\n"
-        "as QUIRE_NAME in the environment; flags win over the environment, it over the file.\n",
+        "\nEvery option that is given once can also be set as \"name = value\" under [%s] in the\n"
+        "settings file, or as QUIRE_NAME in the environment; flags win over the environment, it\n"
+        "over the file.\n",
         c->section);
     if (c->epilogue)
         printf("\n%s\n", c->epilogue);

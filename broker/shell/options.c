@@ -40,7 +40,7 @@ static int load_table(struct options *o, struct raw *raw, int argc, char **argv,
         {"client-requests", 0, CONFIG_INT, &raw->client_requests, 1, BROKER_QUEUE_MAX, "N",
          "requests one client may have under way (128)"},
         {"client-backlog", 0, CONFIG_INT, &raw->client_backlog, 1, 1000000, "N",
-         "messages kept for a client that reads slowly,\nbefore it is cut off (1000)"},
+         "messages kept for a client that reads slowly,\nbefore it is cut off (10000)"},
         {"dead-ms", 0, CONFIG_INT, &raw->dead_ms, 100, 600000, "MS",
          "silence after which a worker counts as dead (2000)"},
         {"worker-wait-ms", 0, CONFIG_INT, &raw->worker_wait_ms, 0, LIMIT_DEADLINE_MS, "MS",
@@ -78,7 +78,7 @@ int options_load(struct options *o, int argc, char **argv, struct error *e) {
         .queue_bytes = (int64_t)o->broker.queue_bytes,
         .client_requests = o->broker.client_requests,
         .worker_wait_ms = o->broker.worker_wait_ms,
-        .client_backlog = 1000,
+        .client_backlog = 10000,
         .log = "info",
     };
     int rc = load_table(o, &raw, argc, argv, e);
