@@ -84,7 +84,7 @@ static void test_odd_shapes_equal_the_definition(void **state) {
     (void)state;
     static const int32_t shapes[][3] = {/* n_out, n_in, rows */
                                         {1, 32, 1},    {3, 96, 2},   {33, 160, 3},  {64, 576, 5},
-                                        {257, 192, 1}, {31, 64, 13}, {515, 96, 29}, {129, 960, 40}};
+                                        {257, 192, 1}, {31, 64, 13}, {515, 96, 29}, {129, 960, 71}};
     struct team *team;
     assert_int_equal(team_open(&team, 3, NULL), 0);
     static const enum quant_type types[] = {QUANT_F32,  QUANT_F16,  QUANT_BF16,
@@ -101,7 +101,7 @@ static void test_rows_of_any_length_equal_the_definition_for_plain_types(void **
     struct team *team;
     assert_int_equal(team_open(&team, 1, NULL), 0);
     for (int32_t n_in = 1; n_in <= 67; n_in++)
-        for (int32_t rows = 1; rows <= 14; rows += 13) {
+        for (int32_t rows = 1; rows <= 66; rows += 65) {
             check_product(team, QUANT_F32, 5, n_in, rows, true);
             check_product(team, QUANT_F16, 6, n_in, rows, true);
             check_product(team, QUANT_BF16, 7, n_in, rows, true);
@@ -113,7 +113,7 @@ static void test_long_rows_shrink_the_panel(void **state) {
     (void)state;
     struct team *team;
     assert_int_equal(team_open(&team, 2, NULL), 0);
-    check_product(team, QUANT_Q8_0, 70, 307200, 14, false); /* 16 rows take 19 MiB */
+    check_product(team, QUANT_Q8_0, 70, 307200, 65, false); /* 16 rows take 19 MiB */
     team_close(team);
 }
 
@@ -153,8 +153,9 @@ static void test_every_size_of_team_equals_the_definition_for_many_rows(void **s
     for (int n = 1; n <= 5; n++) {
         struct team *team;
         assert_int_equal(team_open(&team, n, NULL), 0);
-        check_product(team, QUANT_Q4_K, 611, 256, 33, true);
-        check_product(team, QUANT_F32, 15, 64, 64, false); /* fewer panels than members */
+        check_product(team, QUANT_Q4_K, 611, 256, KERNEL_FEW_ROWS_MAX + 1, true);
+        check_product(team, QUANT_Q5_0, 97, 96, KERNEL_FEW_ROWS_MAX, true);
+        check_product(team, QUANT_F32, 15, 64, 90, false); /* fewer panels than members */
         team_close(team);
     }
 }
@@ -281,6 +282,7 @@ static void test_several_products_share_a_round(void **state) {
     check_jobs(1);
     check_jobs(7);
     check_jobs(50);
+    check_jobs(80);
 }
 
 static void test_blas_runs_kernels_of_this_cpu(void **state) {

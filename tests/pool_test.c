@@ -319,7 +319,7 @@ static void test_a_prompt_longer_than_the_context_is_refused(void **state) {
     pool_open(&p, (struct pool_options){.workers = 1});
     char *text = malloc(60001);
     for (int i = 0; i < 60000; i++)
-        text[i] = i % 5 == 4 ? ' ' : (char)('a' + i % 5);
+        text[i] = "abcd "[i % 5];
     text[60000] = '\0';
     struct quire_request *request = pool_question(text, NULL, 4);
     pool_ask(&p, request, a);

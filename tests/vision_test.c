@@ -51,11 +51,11 @@ static void check_shape(struct tower_shape shape, double tolerance) {
     assert_true(largest > 0.1);
     if (!(worst <= tolerance * largest))
         fail_msg("off by %g of %g", worst, largest);
-    for (int threads = 2; threads <= 3; threads++) {
+    for (int threads = 1; threads <= 3; threads++) {
         float *again = encode(&t, threads);
-        /* Not the same bits: OpenBLAS rounds by the shape of a panel, which depends on the team. */
-        for (size_t i = 0; i < n; i++)
-            assert_true(fabs((double)got[i] - (double)again[i]) <= tolerance * largest);
+        for (size_t i = 0; i < n; i++) /* sgemm rounds differently in panels of another width */
+            assert_true(fabs((double)got[i] - (double)again[i]) <=
+                        (threads == 1 ? 0 : tolerance * largest));
         free(again);
     }
     free(got);

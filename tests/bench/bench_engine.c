@@ -24,7 +24,7 @@
 #define DECODE_CONTEXT 64 /* positions before them */
 #define STREAMS_MAX 8     /* sequences decoded together */
 #define REPEATS_MAX 99
-#define ARENA_BYTES ((size_t)512 << 20)
+#define ARENA_BYTES ((size_t)64 << 20)
 
 struct bench {
     int threads, repeats;
@@ -112,6 +112,19 @@ static void close_model(struct open_model *o) {
     gguf_close(o->gguf);
 }
 
+/* Memory of this process that is no file's, in bytes. */
+static double own_bytes(void) {
+    FILE *f = fopen("/proc/self/status", "re");
+    char line[256];
+    unsigned long kib = 0;
+    while (f != NULL && fgets(line, sizeof line, f) != NULL)
+        if (sscanf(line, "RssAnon: %lu", &kib) == 1)
+            break;
+    if (f != NULL)
+        (void)fclose(f);
+    return (double)kib * 1024;
+}
+
 static const char *name_of(const char *path) {
     const char *slash = strrchr(path, '/');
     return slash != NULL ? slash + 1 : path;
@@ -125,35 +138,47 @@ static double weight_products(const struct weight *w) {
     return (double)w->n_in * w->n_out;
 }
 
-/* Over all layers, the output matrix left out. */
-static double layer_products(const struct text_model *m, size_t *bytes) {
-    double products = 0;
-    *bytes = 0;
-    for (int32_t i = 0; i < m->n_layer; i++) {
-        const struct text_layer *l = &m->layers[i];
-        const struct weight *all[] = {&l->q,    &l->k,  &l->v,   &l->attn_out,
-                                      &l->gate, &l->up, &l->down};
-        for (size_t j = 0; j < sizeof all / sizeof all[0]; j++) {
-            products += weight_products(all[j]);
-            *bytes += weight_bytes(all[j]);
-        }
-    }
-    return products;
+/* The matrices of one layer without its keys and values, and these two. */
+static void layer_matrices(const struct text_layer *l, const struct weight *others[5],
+                           const struct weight *kv[2]) {
+    others[0] = &l->q;
+    others[1] = &l->attn_out;
+    others[2] = &l->gate;
+    others[3] = &l->up;
+    others[4] = &l->down;
+    kv[0] = &l->k;
+    kv[1] = &l->v;
 }
 
-/* Floating-point operations of prefilling n positions with logits for the last. */
+/* Floating-point operations of prefilling n positions with logits for the last: what is needed, so
+ * of the last layer only keys and values for the other positions. */
 static double prefill_flops(const struct text_model *m, int32_t n) {
-    size_t bytes;
-    double attention = 4.0 * m->head_dim * m->n_head * m->n_layer * n * (n + 1) / 2;
-    return 2.0 * layer_products(m, &bytes) * n + 2.0 * weight_products(&m->output) + attention;
+    double flops = 2 * weight_products(&m->output);
+    for (int32_t i = 0; i < m->n_layer; i++) {
+        const struct weight *others[5], *kv[2];
+        bool last = i == m->n_layer - 1;
+        layer_matrices(&m->layers[i], others, kv);
+        for (int j = 0; j < 5; j++)
+            flops += 2 * weight_products(others[j]) * (last ? 1 : n);
+        for (int j = 0; j < 2; j++)
+            flops += 2 * weight_products(kv[j]) * n;
+        flops += 4.0 * m->head_dim * m->n_head * n * (last ? 1 : (n + 1) / 2.0);
+    }
+    return flops;
 }
 
-/* Bytes that a step of one row at `context` positions must read. */
-static double decode_bytes(const struct text_model *m, double context) {
-    size_t bytes;
-    (void)layer_products(m, &bytes);
-    return (double)bytes + (double)weight_bytes(&m->output) +
-           context * 4.0 * m->n_layer * m->n_head_kv * m->head_dim;
+/* Bytes that a step must read for `streams` rows at `context` positions each. */
+static double decode_bytes(const struct text_model *m, int streams, double context) {
+    double bytes = (double)weight_bytes(&m->output);
+    for (int32_t i = 0; i < m->n_layer; i++) {
+        const struct weight *others[5], *kv[2];
+        layer_matrices(&m->layers[i], others, kv);
+        for (int j = 0; j < 5; j++)
+            bytes += (double)weight_bytes(others[j]);
+        for (int j = 0; j < 2; j++)
+            bytes += (double)weight_bytes(kv[j]);
+    }
+    return bytes + streams * context * 4.0 * m->n_layer * m->n_head_kv * m->head_dim;
 }
 
 /* ---- measurements ---- */
@@ -222,7 +247,8 @@ static void bench_prefill(struct bench *b, struct open_model *o) {
 
 static void bench_decode(struct bench *b, struct open_model *o, int streams) {
     struct series s;
-    double gbytes = decode_bytes(&o->model, DECODE_CONTEXT + DECODE_STEPS / 2) * 1e-9;
+    double gbytes =
+        decode_bytes(&o->model, streams, DECODE_CONTEXT / streams + DECODE_STEPS / 2) * 1e-9;
     for (int i = 0; i < b->repeats; i++) {
         double before = limits_read_gbytes(b->limits);
         double seconds = decode_seconds(o, streams) / DECODE_STEPS;
@@ -238,6 +264,7 @@ static void bench_decode(struct bench *b, struct open_model *o, int streams) {
 static int bench_text(struct bench *b, const char *path) {
     struct error e = {0};
     struct open_model o;
+    double before = own_bytes();
     int rc = open_model(b, &o, path, &e);
     if (rc != 0) {
         fprintf(stderr, "bench-engine: %s\n", e.text);
@@ -246,8 +273,8 @@ static int bench_text(struct bench *b, const char *path) {
         bench_decode(b, &o, 1);
         bench_decode(b, &o, 4);
         print_value(b, name_of(path), "load", o.load_ms, "ms");
-        print_value(b, name_of(path), "scratch", (double)decoder_scratch_bytes(o.decoder) / 1048576,
-                    "MiB");
+        print_value(b, name_of(path), "memory beyond the file", (own_bytes() - before) / (1 << 20),
+                    "MiB, pages used included");
     }
     close_model(&o);
     return rc;
@@ -338,7 +365,7 @@ static int run(struct bench *b, char **texts, int n_texts, const char *mmproj) {
         return 1;
     }
     if (b->json)
-        printf("{\"threads\": %d, \"isa\": \"%d\", \"blas\": \"%s\", \"results\": [", b->threads,
+        printf("{\"threads\": %d, \"isa\": %d, \"blas\": \"%s\", \"results\": [", b->threads,
                (int)quant_isa_chosen(), blas_core());
     else
         printf("%d threads, OpenBLAS kernels %s, medians of %d\n"

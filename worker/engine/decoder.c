@@ -187,22 +187,33 @@ static void norm_row(struct decoder *d, int32_t row) {
                          row_of(d->h, row, n));
 }
 
-/* Turns the row's queries and keys, and puts keys and values into the page. */
+/* Turns the row's keys and puts keys and values into their page. */
 static void place_row(struct decoder *d, int32_t row) {
     const struct text_model *m = d->m;
     const struct step_row *s = &d->rows[row];
     int32_t hd = m->head_dim;
-    const float *cosines = row_of(d->cosines, row, hd / 2), *sines = row_of(d->sines, row, hd / 2);
     float *k = row_of(d->k, row, m->n_head_kv * hd), *v = row_of(d->v, row, m->n_head_kv * hd);
-    d->kernels->rotate(row_of(d->q, row, m->n_head * hd), m->n_head, hd, cosines, sines,
-                       1.0F / sqrtf((float)hd));
-    d->kernels->rotate(k, m->n_head_kv, hd, cosines, sines, 1);
+    d->kernels->rotate(k, m->n_head_kv, hd, row_of(d->cosines, row, hd / 2),
+                       row_of(d->sines, row, hd / 2), 1);
     page_id page = s->sequence->pages[s->position / PAGE_POSITIONS];
     size_t at = (size_t)(s->position % PAGE_POSITIONS) * (size_t)hd;
     for (int32_t head = 0; head < m->n_head_kv; head++) {
         d->kernels->to_halves(k + head * hd, hd, pages_keys(d->pages, page, d->layer, head) + at);
         d->kernels->to_halves(v + head * hd, hd, pages_values(d->pages, page, d->layer, head) + at);
     }
+}
+
+/* Turns the row's queries, and scales them as attention asks. */
+static void turn_row(struct decoder *d, int32_t row) {
+    int32_t hd = d->m->head_dim;
+    d->kernels->rotate(row_of(d->q, row, d->m->n_head * hd), d->m->n_head, hd,
+                       row_of(d->cosines, row, hd / 2), row_of(d->sines, row, hd / 2),
+                       1.0F / sqrtf((float)hd));
+}
+
+static void place_and_turn_row(struct decoder *d, int32_t row) {
+    place_row(d, row);
+    turn_row(d, row);
 }
 
 static void norm(struct decoder *d, const float *weight) {
@@ -213,17 +224,60 @@ static void norm(struct decoder *d, const float *weight) {
 /* ---- a layer ---- */
 
 static void attend(struct decoder *d, const struct text_layer *l) {
+    attention_run(d->attention, d->layer, d->q, d->mixed);
+    const struct matmul_job output = {
+        .w = &l->attn_out, .bias = l->attn_out_bias, .x = d->mixed, .y = d->x, .add = true};
+    matmul_jobs(d->team, d->scratch, &output, 1, d->n_rows);
+}
+
+static void project_all(struct decoder *d, const struct text_layer *l) {
     const struct matmul_job qkv[] = {
         {.w = &l->q, .bias = l->q_bias, .x = d->h, .y = d->q},
         {.w = &l->k, .bias = l->k_bias, .x = d->h, .y = d->k},
         {.w = &l->v, .bias = l->v_bias, .x = d->h, .y = d->v},
     };
     matmul_jobs(d->team, d->scratch, qkv, 3, d->n_rows);
+    each_row(d, place_and_turn_row);
+}
+
+/* Moves what belongs to the wanted rows to the front, and plans attention for them alone. */
+static void keep_wanted(struct decoder *d) {
+    const struct text_model *m = d->m;
+    int32_t n = 0, pairs = m->head_dim / 2;
+    for (int32_t r = 0; r < d->n_rows; r++) {
+        const struct step_row *s = &d->rows[r];
+        if (!s->want_logits)
+            continue;
+        struct {
+            float *buffer;
+            int32_t width;
+        } const moved[] = {
+            {d->x, m->n_embd}, {d->h, m->n_embd}, {d->cosines, pairs}, {d->sines, pairs}};
+        for (size_t i = 0; i < sizeof moved / sizeof moved[0] && n != r; i++)
+            memcpy(row_of(moved[i].buffer, n, moved[i].width),
+                   row_of(moved[i].buffer, r, moved[i].width),
+                   (size_t)moved[i].width * sizeof(float));
+        d->spans[n] = (struct attention_span){
+            .pages = s->sequence->pages, .first_row = n, .rows = 1, .position = s->position};
+        n++;
+    }
+    d->n_rows = n;
+    attention_plan(d->attention, d->spans, n);
+}
+
+/* In the last layer, keys and values of all rows are needed by those that come after; all else only
+ * for rows whose logits are. Of a chunk of a prompt that is one row or none. */
+static void project_last(struct decoder *d, const struct text_layer *l) {
+    const struct matmul_job kv[] = {
+        {.w = &l->k, .bias = l->k_bias, .x = d->h, .y = d->k},
+        {.w = &l->v, .bias = l->v_bias, .x = d->h, .y = d->v},
+    };
+    matmul_jobs(d->team, d->scratch, kv, 2, d->n_rows);
     each_row(d, place_row);
-    attention_run(d->attention, d->layer, d->q, d->mixed);
-    const struct matmul_job output = {
-        .w = &l->attn_out, .bias = l->attn_out_bias, .x = d->mixed, .y = d->x, .add = true};
-    matmul_jobs(d->team, d->scratch, &output, 1, d->n_rows);
+    keep_wanted(d);
+    const struct matmul_job q = {.w = &l->q, .bias = l->q_bias, .x = d->h, .y = d->q};
+    matmul_jobs(d->team, d->scratch, &q, 1, d->n_rows);
+    each_row(d, turn_row);
 }
 
 /* gate = silu(gate) * up for some outputs of all rows. */
@@ -270,33 +324,43 @@ static int32_t find_spans(struct decoder *d) {
     return n;
 }
 
-/* Norms the rows whose logits are wanted into the first rows of h; returns their count. */
-static int32_t norm_wanted(struct decoder *d) {
-    int32_t n = 0, width = d->m->n_embd;
-    for (int32_t r = 0; r < d->n_rows; r++)
-        if (d->rows[r].want_logits)
-            d->kernels->rms_norm(row_of(d->x, r, width), d->m->output_norm, width, d->m->rms_eps,
-                                 row_of(d->h, n++, width));
-    MUST(n <= d->max_logit_rows);
+static int32_t count_wanted(const struct step_row *rows, int32_t n_rows) {
+    int32_t n = 0;
+    for (int32_t r = 0; r < n_rows; r++)
+        n += rows[r].want_logits;
     return n;
 }
 
-const float *decoder_step(struct decoder *d, const struct step_row *rows, int32_t n_rows) {
-    MUST(n_rows >= 1 && n_rows <= d->max_rows);
-    d->rows = rows;
-    d->n_rows = n_rows;
-    attention_plan(d->attention, d->spans, find_spans(d));
-    each_row(d, embed_row);
-    for (d->layer = 0; d->layer < d->m->n_layer; d->layer++) {
+static void run_layers(struct decoder *d, int32_t wanted) {
+    int32_t last = d->m->n_layer - 1;
+    for (d->layer = 0; d->layer <= last; d->layer++) {
         const struct text_layer *l = &d->m->layers[d->layer];
         norm(d, l->attn_norm);
+        if (d->layer == last && wanted < d->n_rows)
+            project_last(d, l);
+        else
+            project_all(d, l);
+        if (d->n_rows == 0)
+            return;
         attend(d, l);
         norm(d, l->ffn_norm);
         feed_forward(d, l);
     }
+}
+
+const float *decoder_step(struct decoder *d, const struct step_row *rows, int32_t n_rows) {
+    int32_t wanted = count_wanted(rows, n_rows);
+    MUST(n_rows >= 1 && n_rows <= d->max_rows && wanted <= d->max_logit_rows);
+    d->rows = rows;
+    d->n_rows = n_rows;
+    attention_plan(d->attention, d->spans, find_spans(d));
+    each_row(d, embed_row);
+    run_layers(d, wanted);
     for (int32_t r = 0; r < n_rows; r++)
         rows[r].sequence->positions = rows[r].position + 1;
-    int32_t wanted = norm_wanted(d);
-    matmul(d->team, d->scratch, &d->m->output, NULL, d->h, wanted, d->logits);
+    if (wanted > 0) {
+        norm(d, d->m->output_norm); /* the wanted rows are all that is left */
+        matmul(d->team, d->scratch, &d->m->output, NULL, d->h, wanted, d->logits);
+    }
     return d->logits;
 }

@@ -39,7 +39,11 @@ static inline size_t attend_row_floats(int32_t n_keys) {
     return ((size_t)n_keys + ATTEND_GROUP - 1) / ATTEND_GROUP * ATTEND_GROUP + 16;
 }
 
+#define KERNEL_FEW_ROWS_MAX 64
+
 struct kernels {
+    /* Up to so many rows the dot kernels beat expanding whole panels for OpenBLAS. */
+    int32_t few_rows;
     dot_kernel *dot[KERNEL_TYPES]; /* by quant_type; NULL: expand and use F32's */
 
     /* out[r][d] += sum_t p[r][t] * values[t][d]; p has rows of p_stride, values of width halves */

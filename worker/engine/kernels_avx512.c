@@ -3,5 +3,6 @@
 #define KERNELS kernels_avx512
 #define TILE_WEIGHTS 4 /* weight rows by activation rows that registers hold sums for */
 #define TILE_ROWS 4
+#define FEW_ROWS 64
 #include "worker/engine/kernels_body.h"
 #endif

@@ -1,5 +1,5 @@
 /* kernels_body.h - the kernels, written once on vec16; each kernels_*.c includes it for its
- * instruction set, after defining KERNELS, TILE_WEIGHTS and TILE_ROWS.
+ * instruction set, after defining KERNELS, TILE_WEIGHTS, TILE_ROWS and FEW_ROWS.
  *
  * Few rows are bound by memory: a tile of TILE_WEIGHTS weight rows is expanded in registers and
  * multiplied with up to TILE_ROWS rows of activations, which are in the first caches. */
@@ -149,7 +149,7 @@ V_INLINE void add_products(struct sums *s, int n_w, int n_x, int n_v, vec16 w[TI
 V_INLINE void ask_for_next(int n_w, const uint8_t *at, size_t row_bytes) {
 #pragma GCC unroll 4
     for (int o = 0; o < n_w; o++)
-        __builtin_prefetch(at + (size_t)(o + n_w) * row_bytes);
+        __builtin_prefetch(at + (size_t)(o + 1 * n_w) * row_bytes);
 }
 
 V_INLINE void add_plain(enum quant_type type, int n_w, int n_x, const uint8_t *w, size_t row_bytes,
@@ -473,7 +473,10 @@ static void from_halves(const uint16_t *x, int32_t n, float *out) {
         v_store_n(out + i, v_load_half_n(x + i, n - i), n - i);
 }
 
+_Static_assert(FEW_ROWS <= KERNEL_FEW_ROWS_MAX, "buffers are made for no more rows");
+
 const struct kernels KERNELS = {
+    .few_rows = FEW_ROWS,
     .dot = {[QUANT_F32] = dot_F32,
             [QUANT_F16] = dot_F16,
             [QUANT_BF16] = dot_BF16,

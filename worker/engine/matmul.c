@@ -3,12 +3,15 @@
  * A panel is a run of weight rows of one product; its outputs belong to whoever takes it, and are
  * computed from the first term to the last by that member alone.
  *
- * Few rows of activations: the fused kernels (kernels_body.h) read each weight once; panels are
- * small, so that a member that was held up takes fewer of them. Many: the panel is expanded to f32
- * into the member's scratch and goes through OpenBLAS. sgemm packs the activations again for every
- * panel; so panels are as large as memory for them and an equal share for each member allow. */
+ * Few rows of activations: the fused kernels (kernels_body.h) read each weight once, or a few
+ * weight rows at a time are expanded into the first cache; panels are small, so that a member that
+ * was held up takes fewer of them. Where "many" begins was measured (kernels_*.c). Many: the panel
+ * is expanded to f32 into the member's scratch and goes through OpenBLAS. sgemm packs the
+ * activations again for every panel; so panels are as large as memory for them and an equal share
+ * for each member allow. */
 #include "worker/engine/matmul.h"
 
+#include <stdalign.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +22,7 @@
 #include "worker/engine/kernels.h"
 #include "worker/engine/matmul_job.h"
 
-#define FEW_ROWS 12     /* up to here the fused kernels are the quicker ones */
+#define EXPAND_ROWS 24  /* from here on expanding a block once more for each tile costs too much */
 #define FEW_PANEL 32    /* weight rows of a panel then: some 30 KB of Q8_0 at 960 inputs */
 #define FEW_GROUP 4     /* rows expanded at a time where a type has no fused kernel */
 #define MANY_PANEL 1280 /* weight rows of a panel for sgemm, at most */
@@ -28,6 +31,13 @@
 #define PREFETCH_ROWS 2 /* how far ahead of expanding the file's pages are asked for */
 #define CACHE_LINE 64
 #define ALONE_PRODUCTS 20000 /* below this many multiplications waking others costs more */
+
+/* Panels, counted over all jobs of the round, that a member takes before it helps others. Runs of
+ * neighbours are what fetching ahead can foresee. */
+struct share {
+    alignas(64) atomic_int next;
+    int32_t end;
+};
 
 struct matmul_scratch {
     const struct kernels *kernels;
@@ -39,7 +49,7 @@ struct matmul_scratch {
     const struct matmul_job *jobs;
     int n_jobs;
     int32_t rows;
-    atomic_int next; /* panel to be taken, counted over all jobs */
+    struct share shares[TEAM_MAX];
 };
 
 static int32_t round_up(int32_t n, int32_t to) {
@@ -64,7 +74,7 @@ static size_t scratch_floats(int32_t max_n_in, int members) {
 
 /* Weight rows of a panel. For sgemm: equal parts, as many for each member. */
 static int32_t panel_rows(const struct matmul_scratch *s, const struct weight *w) {
-    if (s->rows <= FEW_ROWS)
+    if (s->rows <= s->kernels->few_rows)
         return FEW_PANEL;
     int32_t most = most_rows(w->n_in, s->members);
     int32_t parts = round_up((w->n_out + most - 1) / most, s->members);
@@ -86,9 +96,10 @@ int matmul_scratch_open(struct matmul_scratch **out, const struct team *t, int32
     int rc = blas_open(e);
     if (rc != 0)
         return rc;
-    struct matmul_scratch *s = calloc(1, sizeof *s);
+    struct matmul_scratch *s = aligned_alloc(alignof(struct matmul_scratch), sizeof *s);
     if (s == NULL)
         return error_set(e, ERR_NOMEM, "no memory for matrix products");
+    memset(s, 0, sizeof *s);
     s->kernels = kernels_chosen();
     s->members = team_size(t);
     s->max_n_in = max_n_in;
@@ -120,7 +131,7 @@ static void few_rows(const struct matmul_scratch *s, const struct matmul_job *j,
                      int32_t first, int32_t count, float *y, int32_t y_stride) {
     const struct weight *w = j->w;
     dot_kernel *fused = s->kernels->dot[w->type];
-    if (fused != NULL) {
+    if (fused != NULL && (s->rows < EXPAND_ROWS || quant_traits(w->type)->block == 1)) {
         fused(weight_row(w, first), w->row_bytes, count, j->x, s->rows, w->n_in, y, y_stride);
         return;
     }
@@ -164,10 +175,10 @@ static void run_panel(const struct matmul_scratch *s, const struct matmul_job *j
                       int32_t first, int32_t count) {
     if (j->with != NULL)
         run_panel(s, j->with, panel, first, count);
-    if (s->rows > FEW_ROWS) {
+    if (s->rows > s->kernels->few_rows) {
         many_rows(s, j, panel, first, count);
     } else if (j->add) {
-        float products[FEW_ROWS * FEW_PANEL];
+        float products[KERNEL_FEW_ROWS_MAX * FEW_PANEL];
         few_rows(s, j, panel, first, count, products, FEW_PANEL);
         add_rows(j, s->rows, first, count, products, FEW_PANEL);
     } else {
@@ -181,26 +192,47 @@ static void run_panel(const struct matmul_scratch *s, const struct matmul_job *j
 
 /* ---- the round ---- */
 
+static int32_t panels_of_round(const struct matmul_scratch *s) {
+    int32_t n = 0;
+    for (int i = 0; i < s->n_jobs; i++)
+        n += panel_count(s, s->jobs[i].w);
+    return n;
+}
+
+/* Few rows: equal runs for all. Many: panels of different jobs differ in size, so there is one run,
+ * the first member's, and all help with it. */
+static void deal_panels(struct matmul_scratch *s) {
+    int64_t n = panels_of_round(s);
+    bool few = s->rows <= s->kernels->few_rows;
+    for (int i = 0; i < s->members; i++) {
+        int64_t first = few ? n * i / s->members : i == 0 ? 0 : n;
+        int64_t end = few ? n * (i + 1) / s->members : n;
+        atomic_store_explicit(&s->shares[i].next, (int)first, memory_order_relaxed);
+        s->shares[i].end = (int32_t)end;
+    }
+}
+
+static void run_numbered(const struct matmul_scratch *s, int32_t number, float *panel) {
+    const struct matmul_job *j = s->jobs;
+    for (int32_t count; number >= (count = panel_count(s, j->w)); j++)
+        number -= count;
+    int32_t each = panel_rows(s, j->w);
+    int32_t first = number * each, left = j->w->n_out - first;
+    run_panel(s, j, panel, first, left < each ? left : each);
+}
+
 static void member(void *opaque, int who, int members) {
     struct matmul_scratch *s = opaque;
-    (void)members;
+    (void)members; /* one, when the caller works alone: it then helps everybody */
     float *panel = s->panels + (size_t)who * s->panel_floats;
-    int32_t before = 0; /* panels of the jobs passed so far */
-    int n = 0;
-    int32_t count = panel_count(s, s->jobs[0].w);
-    for (;;) {
-        int32_t mine = atomic_fetch_add_explicit(&s->next, 1, memory_order_relaxed);
-        while (mine >= before + count) {
-            before += count;
-            if (++n == s->n_jobs)
-                return;
-            count = panel_count(s, s->jobs[n].w);
+    for (int i = 0; i < s->members; i++) {
+        struct share *share = &s->shares[(who + i) % s->members];
+        for (;;) {
+            int32_t mine = atomic_fetch_add_explicit(&share->next, 1, memory_order_relaxed);
+            if (mine >= share->end)
+                break;
+            run_numbered(s, mine, panel);
         }
-        const struct matmul_job *j = &s->jobs[n];
-        int32_t each = panel_rows(s, j->w);
-        int32_t first = (mine - before) * each;
-        int32_t left = j->w->n_out - first;
-        run_panel(s, j, panel, first, left < each ? left : each);
     }
 }
 
@@ -218,7 +250,7 @@ void matmul_jobs(struct team *t, struct matmul_scratch *s, const struct matmul_j
     s->jobs = jobs;
     s->n_jobs = n;
     s->rows = rows;
-    atomic_store_explicit(&s->next, 0, memory_order_relaxed);
+    deal_panels(s);
     if (products < ALONE_PRODUCTS)
         member(s, 0, 1);
     else

@@ -1,7 +1,9 @@
 /* vision.c - a SigLIP tower of pre-norm blocks and the idefics3 projector, for one tile.
  *
- * Every step is a round of the team, cut into parts by the shapes alone (rows, panels of weights,
- * heads times runs of queries), so that an embedding does not depend on the number of threads.
+ * Every step is a round of the team, cut into parts (rows, panels of weights, heads times runs of
+ * queries) that each have outputs of their own. The parts cut here depend on the shapes alone; only
+ * sgemm, whose rounding varies with the width of a panel, makes the last bits of an embedding
+ * depend on the number of threads.
  *
  * Attention looks at all patches from every patch. Its parts are a head and a run of queries, and
  * its loops are a kernel (kernels_full.h) that wants the keys of 64 patches side by side: they are
