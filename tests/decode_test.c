@@ -212,6 +212,20 @@ static void test_every_kind_of_jpeg_decodes(void **state) {
     image_clear(&original);
 }
 
+static void test_large_jpegs_fit_their_budget(void **state) {
+    (void)state;
+    static const char *names[] = {"flat-progressive.jpg", "flat-cmyk.jpg"};
+    static const uint8_t colour[3] = {200, 90, 40};
+    for (size_t i = 0; i < 2; i++) {
+        struct image got = load(names[i]);
+        assert_int_equal(got.width, 1000);
+        assert_int_equal(got.height, 800);
+        for (size_t k = 0; k < 3 * 1000 * 800; k += 3001)
+            assert_in_range(got.rgb[k], colour[k % 3] - 5, colour[k % 3] + 5);
+        image_clear(&got);
+    }
+}
+
 static void test_an_orientation_tag_is_not_applied(void **state) {
     (void)state;
     struct image tagged = load("rotated-tag.jpg"), plain = load("colour-444.jpg");
@@ -341,7 +355,7 @@ static void test_every_kind_of_png_fits_its_budget(void **state) {
     static const uint8_t palette[6] = {9, 8, 7, 6, 5, 4}, key[6] = {0, 1, 0, 1, 0, 1};
     for (size_t k = 0; k < sizeof kinds / sizeof kinds[0]; k++)
         for (int variant = 0; variant < 4; variant++) {
-            struct png_spec spec = {.width = 2000, .height = 1500, .depth = kinds[k][0]};
+            struct png_spec spec = {.width = 1000, .height = 800, .depth = kinds[k][0]};
             spec.colour = kinds[k][1];
             spec.interlaced = variant & 1;
             if (spec.colour == 3)
@@ -353,7 +367,7 @@ static void test_every_kind_of_png_fits_its_budget(void **state) {
             struct error e = {0};
             if (image_decode(file, &i, &e))
                 fail_msg("%d bits, colour %d: %s", spec.depth, spec.colour, e.text);
-            assert_int_equal(i.rgb[3 * 2000 * 1500 - 1], spec.colour == 3 ? 7 : 0);
+            assert_int_equal(i.rgb[3 * 1000 * 800 - 1], spec.colour == 3 ? 7 : 0);
             image_clear(&i);
             release(file);
         }
@@ -435,6 +449,7 @@ int main(void) {
         cmocka_unit_test(test_a_palette_becomes_its_colours),
         cmocka_unit_test(test_alpha_is_dropped_without_blending),
         cmocka_unit_test(test_every_kind_of_jpeg_decodes),
+        cmocka_unit_test(test_large_jpegs_fit_their_budget),
         cmocka_unit_test(test_an_orientation_tag_is_not_applied),
         cmocka_unit_test(test_other_formats_are_named),
         cmocka_unit_test(test_a_file_cut_off_anywhere_is_refused),

@@ -3,7 +3,7 @@
  * A panel is a run of weight rows of one product; its outputs belong to whoever takes it, and are
  * computed from the first term to the last by that member alone.
  *
- * Few rows of activations: the fused kernels (kernels_body.h) read each weight once, or a few
+ * Few rows of activations: the fused kernels (kernels_dot.h) read each weight once, or a few
  * weight rows at a time are expanded into the first cache; panels are small, so that a member that
  * was held up takes fewer of them. Where "many" begins was measured (kernels_*.c). Many: the panel
  * is expanded to f32 into the member's scratch and goes through OpenBLAS. sgemm packs the
@@ -11,8 +11,8 @@
  * for each member allow. */
 #include "worker/engine/matmul.h"
 
-#include <stdalign.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,14 +30,7 @@
 #define PANELS_BYTES ((size_t)32 << 20) /* of the expanded panels of all members, about */
 #define PREFETCH_ROWS 2 /* how far ahead of expanding the file's pages are asked for */
 #define CACHE_LINE 64
-#define ALONE_PRODUCTS 20000 /* below this many multiplications waking others costs more */
-
-/* Panels, counted over all jobs of the round, that a member takes before it helps others. Runs of
- * neighbours are what fetching ahead can foresee. */
-struct share {
-    alignas(64) atomic_int next;
-    int32_t end;
-};
+#define ALONE_PRODUCTS 100000 /* below this many multiplications waking others costs more */
 
 struct matmul_scratch {
     const struct kernels *kernels;
@@ -49,7 +42,7 @@ struct matmul_scratch {
     const struct matmul_job *jobs;
     int n_jobs;
     int32_t rows;
-    struct share shares[TEAM_MAX];
+    atomic_int next; /* the panel to be taken, counted over all jobs */
 };
 
 static int32_t round_up(int32_t n, int32_t to) {
@@ -96,10 +89,9 @@ int matmul_scratch_open(struct matmul_scratch **out, const struct team *t, int32
     int rc = blas_open(e);
     if (rc != 0)
         return rc;
-    struct matmul_scratch *s = aligned_alloc(alignof(struct matmul_scratch), sizeof *s);
+    struct matmul_scratch *s = calloc(1, sizeof *s);
     if (s == NULL)
         return error_set(e, ERR_NOMEM, "no memory for matrix products");
-    memset(s, 0, sizeof *s);
     s->kernels = kernels_chosen();
     s->members = team_size(t);
     s->max_n_in = max_n_in;
@@ -192,48 +184,26 @@ static void run_panel(const struct matmul_scratch *s, const struct matmul_job *j
 
 /* ---- the round ---- */
 
-static int32_t panels_of_round(const struct matmul_scratch *s) {
-    int32_t n = 0;
-    for (int i = 0; i < s->n_jobs; i++)
-        n += panel_count(s, s->jobs[i].w);
-    return n;
-}
-
-/* Few rows: equal runs for all. Many: panels of different jobs differ in size, so there is one run,
- * the first member's, and all help with it. */
-static void deal_panels(struct matmul_scratch *s) {
-    int64_t n = panels_of_round(s);
-    bool few = s->rows <= s->kernels->few_rows;
-    for (int i = 0; i < s->members; i++) {
-        int64_t first = few ? n * i / s->members : i == 0 ? 0 : n;
-        int64_t end = few ? n * (i + 1) / s->members : n;
-        atomic_store_explicit(&s->shares[i].next, (int)first, memory_order_relaxed);
-        s->shares[i].end = (int32_t)end;
-    }
-}
-
-static void run_numbered(const struct matmul_scratch *s, int32_t number, float *panel) {
-    const struct matmul_job *j = s->jobs;
-    for (int32_t count; number >= (count = panel_count(s, j->w)); j++)
+static bool run_numbered(const struct matmul_scratch *s, int32_t number, float *panel) {
+    for (int i = 0; i < s->n_jobs; i++) {
+        const struct matmul_job *j = &s->jobs[i];
+        int32_t count = panel_count(s, j->w), each = panel_rows(s, j->w);
+        if (number < count) {
+            int32_t first = number * each, left = j->w->n_out - first;
+            run_panel(s, j, panel, first, left < each ? left : each);
+            return true;
+        }
         number -= count;
-    int32_t each = panel_rows(s, j->w);
-    int32_t first = number * each, left = j->w->n_out - first;
-    run_panel(s, j, panel, first, left < each ? left : each);
+    }
+    return false;
 }
 
 static void member(void *opaque, int who, int members) {
     struct matmul_scratch *s = opaque;
-    (void)members; /* one, when the caller works alone: it then helps everybody */
+    (void)members;
     float *panel = s->panels + (size_t)who * s->panel_floats;
-    for (int i = 0; i < s->members; i++) {
-        struct share *share = &s->shares[(who + i) % s->members];
-        for (;;) {
-            int32_t mine = atomic_fetch_add_explicit(&share->next, 1, memory_order_relaxed);
-            if (mine >= share->end)
-                break;
-            run_numbered(s, mine, panel);
-        }
-    }
+    while (run_numbered(s, atomic_fetch_add_explicit(&s->next, 1, memory_order_relaxed), panel))
+        ;
 }
 
 void matmul_jobs(struct team *t, struct matmul_scratch *s, const struct matmul_job *jobs, int n,
@@ -250,7 +220,7 @@ void matmul_jobs(struct team *t, struct matmul_scratch *s, const struct matmul_j
     s->jobs = jobs;
     s->n_jobs = n;
     s->rows = rows;
-    deal_panels(s);
+    atomic_store_explicit(&s->next, 0, memory_order_relaxed);
     if (products < ALONE_PRODUCTS)
         member(s, 0, 1);
     else
