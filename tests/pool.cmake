@@ -1,14 +1,14 @@
 quire_test(pool_test pool_test.c support/pool.c support/process.c support/temp.c
-  LIBS quire_client quire_common TIMEOUT 180)
+  LIBS quire_client quire_common TIMEOUT 400)
 quire_test(up_test up_test.c support/process.c support/temp.c
-  LIBS quire_client quire_common TIMEOUT 180)
+  LIBS quire_client quire_common TIMEOUT 400)
 quire_test(cli_test cli_test.c support/pool.c support/process.c support/temp.c
-  LIBS quire_client quire_common PkgConfig::JANSSON TIMEOUT 120)
+  LIBS quire_client quire_common PkgConfig::JANSSON TIMEOUT 300)
 foreach(name pool_test up_test cli_test)
   add_dependencies(${name} quire quire-broker quire-worker)
 endforeach()
 
 # The demo model, asked about pictures it has never seen; tests/evaluate is the long form.
 add_test(NAME demo_test COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/evaluate 40 2)
-set_tests_properties(demo_test PROPERTIES TIMEOUT 240
+set_tests_properties(demo_test PROPERTIES TIMEOUT 400
   ENVIRONMENT "BUILD=${CMAKE_BINARY_DIR};QUIRE_BAR_TOTAL=65;QUIRE_BAR_KIND=0;QUIRE_WRONG=1")

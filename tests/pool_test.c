@@ -208,7 +208,7 @@ static void test_a_full_queue_answers_busy_with_a_time(void **state) {
     struct crowd *c = crowd_open();
     pool_open(
         &p, (struct pool_options){.workers = 1, .credits = "1", .broker_flags = {"--queue", "4"}});
-    send_n(&p, c, 16, "Go on", NULL, 200);
+    send_n(&p, c, 16, "Go on", NULL, 80);
     pool_collect(p.client, 16, c->ids, c->answers, false);
     int busy = 0, done = 0;
     for (int i = 0; i < 16; i++) {

@@ -7,7 +7,7 @@
 #include <sys/types.h>
 
 #define PROCESS_MAX_ARGUMENTS 48
-#define PROCESS_WAIT_MS 20000 /* how long a test waits for a program to do what it must */
+#define PROCESS_WAIT_MS 60000 /* how long a test waits for a program to do what it must */
 
 struct process {
     pid_t pid; /* 0: not running */
