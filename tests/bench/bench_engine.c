@@ -16,9 +16,7 @@
 #include "worker/engine/decoder.h"
 #include "worker/engine/kernels.h"
 #include "worker/engine/machine.h"
-#ifdef BENCH_VISION
 #include "worker/engine/vision.h"
-#endif
 
 #define PREFILL 512       /* positions */
 #define DECODE_STEPS 16   /* tokens of one measurement of decoding */
@@ -287,7 +285,6 @@ static int bench_text(struct bench *b, const char *path) {
 
 /* ---- pictures ---- */
 
-#ifdef BENCH_VISION
 /* One tile: patches, layers with full attention, projector. */
 static double tile_flops(const struct vision_model *m) {
     double n = (double)m->grid * m->grid;
@@ -347,13 +344,6 @@ static int bench_vision(struct bench *b, const char *path) {
     gguf_close(g);
     return rc;
 }
-#else
-static int bench_vision(struct bench *b, const char *path) {
-    (void)b;
-    fprintf(stderr, "bench-engine: %s: this build has no vision tower\n", path);
-    return ERR_UNSUPPORTED;
-}
-#endif
 
 /* ---- the program ---- */
 
