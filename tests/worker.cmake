@@ -1,6 +1,6 @@
 quire_test(stream_test stream_test.c LIBS quire_stream)
 quire_test(handoff_test handoff_test.c LIBS quire_handoff)
-quire_test(link_test link_test.c LIBS quire_link)
+quire_test(registration_test registration_test.c LIBS quire_registration)
 quire_test(scheduler_test scheduler_test.c LIBS quire_scheduler)
 target_link_options(scheduler_test PRIVATE -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc)
 quire_test(worker_test worker_test.c support/fake_broker.c support/process.c support/temp.c

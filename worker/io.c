@@ -49,9 +49,9 @@ static int connect_socket(struct io *io, struct error *e) {
 }
 
 static void reconnect(struct io *io) {
-    if (io->link.state == LINK_UP) {
+    if (io->registration.state == REGISTRATION_UP) {
         log_warn("broker-silent", "endpoint=%s ms=%lld", io->options.endpoint,
-                 (long long)(clock_ms() - io->link.heard_ms));
+                 (long long)(clock_ms() - io->registration.heard_ms));
         io_drop_all(io, "broker-silent");
     }
     (void)zmq_close(io->socket);
@@ -61,7 +61,7 @@ static void reconnect(struct io *io) {
     int rc = connect_socket(io, &e);
     if (rc < 0)
         io_fail(io, rc, &e);
-    link_reconnected(&io->link, clock_ms());
+    registration_reconnected(&io->registration, clock_ms());
 }
 
 static void note_waiting(struct io *io, int64_t now_ms) {
@@ -73,33 +73,33 @@ static void note_waiting(struct io *io, int64_t now_ms) {
 
 static void serve_link(struct io *io) {
     int64_t now_ms = clock_ms();
-    enum link_action action = link_next(&io->link, now_ms);
+    enum registration_action action = registration_next(&io->registration, now_ms);
     bool sent;
     switch (action) {
-    case LINK_REST:
+    case REGISTRATION_REST:
         break;
-    case LINK_RECONNECT:
+    case REGISTRATION_RECONNECT:
         reconnect(io);
         break;
-    case LINK_SEND_READY:
+    case REGISTRATION_SEND_READY:
         if (io->n_assignments > 0) { /* of the last registration; gone within one step */
-            link_blocked(&io->link, now_ms);
+            registration_blocked(&io->registration, now_ms);
             break;
         }
         sent = io_send_ready(io);
         if (sent)
-            link_sent(&io->link, action, now_ms);
+            registration_sent(&io->registration, action, now_ms);
         else
-            link_blocked(&io->link, now_ms);
+            registration_blocked(&io->registration, now_ms);
         break;
-    case LINK_SEND_HEARTBEAT:
+    case REGISTRATION_SEND_HEARTBEAT:
         if (io_send_heartbeat(io))
-            link_sent(&io->link, action, now_ms);
+            registration_sent(&io->registration, action, now_ms);
         else
-            link_blocked(&io->link, now_ms);
+            registration_blocked(&io->registration, now_ms);
         break;
     }
-    if (io->link.state == LINK_DOWN)
+    if (io->registration.state == REGISTRATION_DOWN)
         note_waiting(io, now_ms);
 }
 
@@ -117,7 +117,7 @@ static void on_signal(struct io *io) {
              io->options.drain_ms);
     io->leaving = true;
     io->leave_by_ms = clock_ms() + io->options.drain_ms;
-    link_hurry(&io->link, clock_ms());
+    registration_hurry(&io->registration, clock_ms());
 }
 
 static void give_up(struct io *io) {
@@ -181,7 +181,7 @@ int io_open(struct io **out, const struct engine *g, struct runner *r, const str
     }
     io->incarnation = noise[0] | 1; /* 0 is no incarnation */
     io->started_ms = clock_ms();
-    link_init(&io->link, noise[1], io->started_ms);
+    registration_init(&io->registration, noise[1], io->started_ms);
     *out = io;
     return 0;
 }
@@ -210,13 +210,13 @@ static void wait(struct io *io) {
     };
     /* While an answer waits for the socket, the engine's events stay where they are. */
     int n = io->outgoing.n_frames > 0 ? 2 : 3;
-    if (zmq_poll(items, n, link_wait_ms(&io->link, clock_ms())) < 0)
+    if (zmq_poll(items, n, registration_wait_ms(&io->registration, clock_ms())) < 0)
         return; /* a signal: the next round finds it */
     if ((items[1].revents & ZMQ_POLLIN) != 0)
         on_signal(io);
     if ((items[0].revents & ZMQ_POLLOUT) != 0) {
         io->blocked = false;
-        link_unblocked(&io->link, clock_ms());
+        registration_unblocked(&io->registration, clock_ms());
         if (io->outgoing.n_frames > 0)
             io_push_outgoing(io);
     }

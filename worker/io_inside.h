@@ -7,7 +7,7 @@
 #include "proto/wire/wire.h"
 #include "worker/assignment.h"
 #include "worker/io.h"
-#include "worker/link.h"
+#include "worker/registration.h"
 
 struct io {
     const struct engine *engine;
@@ -16,7 +16,7 @@ struct io {
     void *context, *socket;
     int signals;
     uint64_t incarnation;
-    struct link link;
+    struct registration registration;
     struct assignment *assignments[ENGINE_MAX_SEQUENCES]; /* the first n, in no order */
     size_t n_assignments;
     struct wire_message incoming;

@@ -14,7 +14,7 @@ static void on_work(struct io *io) {
     bool named;
     struct error e;
     int rc = assignment_open(&a, &io->incoming, clock_us(), &work, &named, &id, &e);
-    if (rc == 0 && (io->leaving || io->link.state != LINK_UP))
+    if (rc == 0 && (io->leaving || io->registration.state != REGISTRATION_UP))
         rc = error_set(&e, ERR_SHUTTING_DOWN, "worker \"%s\" takes no more requests",
                        io->options.name);
     if (rc == 0 && io_find(io, work.ticket, work.attempt) != NULL) {
@@ -54,8 +54,8 @@ static int on_welcome(struct io *io, struct bytes frame, struct error *e) {
         return rc;
     if (m.version < PROTO_VERSION_MIN || m.version > PROTO_VERSION_MAX)
         return error_set(e, ERR_BAD_VERSION, "the broker chose version %u", m.version);
-    bool new = io->link.state != LINK_UP;
-    link_welcomed(&io->link, m.heartbeat_ms, m.dead_ms, clock_ms());
+    bool new = io->registration.state != REGISTRATION_UP;
+    registration_welcomed(&io->registration, m.heartbeat_ms, m.dead_ms, clock_ms());
     if (new)
         log_info("registered", "endpoint=%s name=%s model=%s heartbeat_ms=%u dead_ms=%u",
                  io->options.endpoint, io->options.name, io->engine->text.name, m.heartbeat_ms,
@@ -71,18 +71,18 @@ static int on_drain(struct io *io, struct bytes frame, struct error *e) {
         return rc;
     log_info(m.on ? "drain" : "undrain", "requests=%zu", io->n_assignments);
     io->drained = m.on;
-    link_hurry(&io->link, clock_ms());
+    registration_hurry(&io->registration, clock_ms());
     return 0;
 }
 
 static int on_beat(struct io *io, struct bytes frame, struct error *e) {
     struct msg_beat m;
     int rc = beat_decode(&m, frame, e);
-    if (rc < 0 || m.known || io->link.state != LINK_UP)
+    if (rc < 0 || m.known || io->registration.state != REGISTRATION_UP)
         return rc;
     log_warn("broker-forgot", "name=%s", io->options.name);
     io_drop_all(io, "broker-forgot");
-    link_unknown(&io->link, clock_ms());
+    registration_unknown(&io->registration, clock_ms());
     return 0;
 }
 
@@ -94,7 +94,7 @@ static int on_error(struct io *io, struct bytes frame, struct error *e) {
         return rc;
     log_warn("broker-error", "code=%s %.*s", error_name(m.code), (int)m.text.size,
              (const char *)m.text.data);
-    if (io->link.state == LINK_UP)
+    if (io->registration.state == REGISTRATION_UP)
         return 0;
     bool final =
         m.code == ERR_BAD_VERSION || m.code == ERR_BAD_MESSAGE || m.code == ERR_BAD_REQUEST;
@@ -104,7 +104,7 @@ static int on_error(struct io *io, struct bytes frame, struct error *e) {
                         io->options.endpoint, (int)m.text.size, (const char *)m.text.data);
         io_fail(io, m.code, &said);
     }
-    link_refused(&io->link, clock_ms());
+    registration_refused(&io->registration, clock_ms());
     return 0;
 }
 
@@ -114,7 +114,7 @@ static int dispatch(struct io *io, struct error *e) {
     int rc = message_peek(frame, &type, e);
     if (rc < 0)
         return rc;
-    link_heard(&io->link, clock_ms());
+    registration_heard(&io->registration, clock_ms());
     switch (type) {
     case MSG_WORK:
         on_work(io);

@@ -27,8 +27,8 @@ static void forget_assignment(struct io *io, struct assignment *a) {
         if (io->assignments[i] == a) {
             io->assignments[i] = io->assignments[--io->n_assignments];
             assignment_close(a);
-            if (io->n_assignments == 0 && io->link.state == LINK_DOWN)
-                link_unblocked(&io->link, clock_ms()); /* READY waited for this */
+            if (io->n_assignments == 0 && io->registration.state == REGISTRATION_DOWN)
+                registration_unblocked(&io->registration, clock_ms()); /* READY waited for this */
             return;
         }
     }
@@ -123,7 +123,7 @@ bool io_send_heartbeat(struct io *io) {
 void io_send_goodbye(struct io *io) {
     struct msg_goodbye goodbye = {io->incarnation};
     struct wire_buffer b = {NULL, 0, 0};
-    if (io->link.state == LINK_UP && goodbye_encode(&goodbye, &b) == 0)
+    if (io->registration.state == REGISTRATION_UP && goodbye_encode(&goodbye, &b) == 0)
         (void)send_now(io, &b);
 }
 
