@@ -18,13 +18,19 @@
 #define LIMIT_NAME_BYTES 64     /* a worker's name */
 #define LIMIT_SOFTWARE_BYTES 64 /* "quire 0.1.0" */
 #define LIMIT_ERROR_TEXT_BYTES 511
-#define LIMIT_LOGPROBS 20           /* alternatives per token */
-#define LIMIT_MAX_TOKENS 1048576    /* max_tokens of one request */
-#define LIMIT_DEADLINE_MS 3600000   /* one hour; also the default */
-#define LIMIT_DEPTH 16              /* nesting of skipped unknown values */
-#define LIMIT_TOKENS_PER_MESSAGE 64 /* tokens in one TOKENS message */
-#define LIMIT_WORKERS 256           /* live workers of one broker */
-#define LIMIT_LISTED_REQUESTS 1024  /* requests in one OPS_REPLY; the oldest come first */
+#define LIMIT_LOGPROBS 20            /* alternatives per token */
+#define LIMIT_MAX_TOKENS 1048576     /* max_tokens of one request */
+#define LIMIT_DEADLINE_MS 3600000    /* one hour; also the default */
+#define LIMIT_DEPTH 16               /* nesting of skipped unknown values */
+#define LIMIT_TOKENS_PER_MESSAGE 64  /* tokens in one TOKENS message */
+#define LIMIT_WORKERS 256            /* live workers of one broker */
+#define LIMIT_LISTED_REQUESTS 1024   /* requests in one OPS_REPLY; the oldest come first */
+#define LIMIT_TEMPLATE_BYTES 64      /* a chat template's name */
+#define LIMIT_LINKS 1024             /* held, and dropped, in one LINKS */
+#define LIMIT_SEGMENT_ENDS 1024      /* told in one DONE */
+#define LIMIT_EXPLAINED_SEGMENTS 512 /* in one explanation; the last ones */
+
+#define SEGMENT_TEXT_BYTES 4096 /* a longer text is cut after every so many */
 
 #define REQUEST_ID_BYTES 16
 

@@ -15,6 +15,7 @@ static const char *const type_names[MSG_TYPES] = {
     [MSG_GOODBYE] = "GOODBYE",   [MSG_REPLY] = "REPLY",
     [MSG_WORK] = "WORK",         [MSG_CANCEL_WORK] = "CANCEL_WORK",
     [MSG_DRAIN] = "DRAIN",       [MSG_BEAT] = "BEAT",
+    [MSG_LINKS] = "LINKS",       [MSG_INVENTORY] = "INVENTORY",
 };
 
 const char *message_name(enum message_type type) {

@@ -7,10 +7,11 @@
  * struct borrows text from the frame, which must outlive it.
  *
  * Frames by direction (a bare name is the msgpack map):
- *     client -> broker   HELLO | REQUEST, picture... | CANCEL | OPS
+ *     client -> broker   HELLO | REQUEST, picture... | CANCEL | OPS | OPS, REQUEST, picture...
  *     broker -> client   WELCOME | PROGRESS | TOKENS | DONE | ERROR | OPS_REPLY
- *     broker -> worker   WELCOME | WORK, REQUEST, picture... | CANCEL_WORK | DRAIN | BEAT | ERROR
- *     worker -> broker   READY | HEARTBEAT | GOODBYE |
+ *     broker -> worker   WELCOME | WORK, REQUEST, picture... | CANCEL_WORK | DRAIN | BEAT | ERROR |
+ *                        INVENTORY
+ *     worker -> broker   READY | HEARTBEAT | GOODBYE | LINKS |
  *                        REPLY, (PROGRESS | TOKENS | DONE | ERROR)
  * REPLY carries the broker's own (ticket, attempt), so that the broker can drop what belongs to an
  * attempt it gave up and pass the second frame on to the client without touching it. Of DONE it
@@ -45,6 +46,8 @@ enum message_type {
     MSG_CANCEL_WORK,
     MSG_DRAIN,
     MSG_BEAT,
+    MSG_LINKS,
+    MSG_INVENTORY,
     MSG_TYPES
 };
 
@@ -75,17 +78,22 @@ struct msg_welcome {
     struct bytes software;
     uint32_t heartbeat_ms; /* how often a worker sends HEARTBEAT */
     uint32_t dead_ms;      /* silence after which the broker calls it dead */
+    uint64_t seed;         /* of the chain of segments; told to workers only, 0: no links wanted */
 };
 
 /* ---- requests ---- */
 
 enum role { ROLE_SYSTEM = 1, ROLE_USER = 2, ROLE_ASSISTANT = 3 };
 enum part_kind { PART_TEXT = 1, PART_PICTURE = 2 };
+/* How closely a picture is looked at: low means the overview alone, where a model cuts tiles. */
+enum detail { DETAIL_HIGH = 1, DETAIL_LOW = 2 };
 
 struct request_part {
     enum part_kind kind;
-    struct bytes text; /* PART_TEXT: UTF-8, checked */
-    uint32_t picture;  /* PART_PICTURE: index of its frame, 0 = first after the header */
+    struct bytes text;   /* PART_TEXT: UTF-8, checked */
+    uint32_t picture;    /* PART_PICTURE: index of its frame, 0 = first after the header */
+    uint32_t max_pixels; /* PART_PICTURE: scaled down to hold no more than that; 0: no bound */
+    enum detail detail;  /* PART_PICTURE */
 };
 
 struct request_message {
@@ -178,9 +186,10 @@ struct usage {
     uint32_t prompt_positions; /* text tokens and picture embeddings */
     uint32_t reused_positions; /* of them, taken from pages */
     uint32_t answer_tokens;
-    uint32_t pictures;         /* in the request */
-    uint32_t pictures_encoded; /* that the vision tower had to run for */
-    uint32_t tiles_encoded;    /* tower runs */
+    uint32_t pictures;          /* in the request */
+    uint32_t pictures_encoded;  /* that the vision tower had to run for */
+    uint32_t tiles_encoded;     /* tower runs */
+    uint32_t picture_positions; /* of prompt_positions, those that are embeddings */
 };
 struct timings {             /* microseconds */
     uint64_t queue_us;       /* in the broker, filled in there */
@@ -190,17 +199,22 @@ struct timings {             /* microseconds */
     uint64_t first_token_us; /* arrival at the broker to first token (worker's view + queue) */
     uint64_t decode_us;      /* first token to last token */
     uint64_t total_us;
+    uint64_t
+        predicted_us; /* first token as the broker foresaw it when it sent the request; 0: not */
 };
 struct msg_done {
     struct request_id id;
     enum finish_reason reason;
     struct usage usage;
     struct timings timings;
-    uint64_t seed;       /* the seed that was used */
-    struct bytes worker; /* name of the worker that answered */
-    struct bytes model;  /* model name */
-    uint32_t attempts;   /* 1 = the first worker answered; filled in by the broker */
+    uint64_t seed;             /* the seed that was used */
+    struct bytes worker;       /* name of the worker that answered */
+    struct bytes model;        /* model name */
+    uint32_t attempts;         /* 1 = the first worker answered; filled in by the broker */
+    struct bytes segment_ends; /* u32 LE each: where the request's segments (proto/segments.h) end
+                                  in the prompt, the first LIMIT_SEGMENT_ENDS of them */
 };
+#define SEGMENT_END_BYTES 4
 struct msg_error {
     bool has_id; /* false: about the message, not about a request */
     struct request_id id;
@@ -215,9 +229,10 @@ struct msg_error {
 
 struct msg_ready {
     uint32_t version_min, version_max;
-    struct bytes name;    /* unique in the pool; a second READY of a name replaces the first */
-    uint64_t incarnation; /* random, new at each start of the process */
-    struct bytes model;   /* model name that requests may ask for */
+    struct bytes name;        /* unique in the pool; a second READY of a name replaces the first */
+    uint64_t incarnation;     /* random, new at each start of the process */
+    struct bytes model;       /* model name that requests may ask for */
+    struct bytes template_id; /* key "template": the chat template's name */
     struct bytes software;
     uint8_t fingerprint[16]; /* of model and template; equal ones are interchangeable */
     uint32_t credits;        /* requests it will hold at a time */
@@ -234,9 +249,12 @@ struct msg_heartbeat {
     uint32_t prefill_us_per_position; /* moving averages; 0 = not measured yet */
     uint32_t decode_us_per_token;
     uint32_t tile_us;
+    uint32_t step_us;         /* of a step's time, what does not depend on its positions */
     uint64_t tokens_total;    /* generated since start */
     uint64_t positions_total; /* prefilled since start */
     uint64_t rss_bytes;       /* resident memory of the process */
+    uint64_t pages_evicted;   /* since start */
+    uint64_t feature_bytes;   /* embeddings of pictures kept */
     bool draining;
 };
 struct msg_goodbye { /* the worker leaves; it has no requests left */
@@ -264,13 +282,35 @@ struct msg_beat {
     bool known;
 };
 
+/* LINKS: what a worker holds now and what it holds no longer. Goes out before the DONE of the
+ * request that computed it, with drops as they come, and as a whole after INVENTORY. A link with 0
+ * positions stands for the embeddings of a picture (segments_picture_link). */
+struct msg_links {
+    uint64_t incarnation;
+    bool reset;           /* all that this incarnation reported before is void */
+    struct bytes held;    /* LINK_HELD_BYTES each: link, positions u32 LE; at most LIMIT_LINKS */
+    struct bytes dropped; /* LINK_BYTES each; at most LIMIT_LINKS */
+};
+#define LINK_BYTES 16
+#define LINK_HELD_BYTES 20
+/* INVENTORY asks a worker for LINKS about all it holds, the first with reset. It has no keys. */
+
 /* ---- operators ---- */
 
-enum ops_query { OPS_WORKERS = 1, OPS_STATS = 2, OPS_REQUESTS = 3, OPS_DRAIN = 4, OPS_UNDRAIN = 5 };
+enum ops_query {
+    OPS_WORKERS = 1,
+    OPS_STATS = 2,
+    OPS_REQUESTS = 3,
+    OPS_DRAIN = 4,
+    OPS_UNDRAIN = 5,
+    OPS_EXPLAIN = 6, /* of a past request by id, or of the REQUEST that follows in the message */
+    OPS_LOSSES = 7,  /* what the pool would lose with a worker */
+};
 struct msg_ops {
     uint32_t serial; /* echoed */
     enum ops_query query;
-    struct bytes worker; /* DRAIN, UNDRAIN: its name */
+    struct bytes worker; /* DRAIN, UNDRAIN, LOSSES: its name */
+    struct bytes id; /* EXPLAIN: 16 bytes, or none: the last request, unless a REQUEST follows */
 };
 
 enum worker_state { WORKER_UP = 1, WORKER_DRAINING = 2, WORKER_DRAINED = 3 };
@@ -290,6 +330,14 @@ struct request_info {
     uint32_t age_ms, attempt, tokens, pictures;
     struct bytes worker;
 };
+enum routing_policy { POLICY_EARLIEST = 1, POLICY_LEAST_LOADED = 2, POLICY_ROUND_ROBIN = 3 };
+enum index_state {
+    INDEX_OFF = 1, /* not wanted */
+    INDEX_OK = 2,
+    INDEX_FULL = 3,       /* no room on the disk or in the map; nothing new is recorded */
+    INDEX_BROKEN = 4,     /* damaged or not writable; not in use */
+    INDEX_REBUILDING = 5, /* was damaged or lost; is being filled from the workers' inventories */
+};
 struct pool_stats {
     uint64_t uptime_ms;
     uint32_t workers, queued, in_flight, queue_limit;
@@ -298,6 +346,54 @@ struct pool_stats {
     uint64_t pictures, pictures_encoded;
     uint64_t bad_messages;
     uint64_t first_token_ms_sum, first_token_count; /* mean = sum / count */
+    enum routing_policy policy;
+    uint64_t links;                     /* that the broker knows holders of */
+    uint64_t predictions;               /* compared with what came */
+    uint32_t prediction_error_permille; /* median of the last ones */
+    enum index_state index_state;
+    struct bytes index_text; /* a sentence when it is not ok */
+    uint64_t index_links, index_bytes;
+    uint64_t
+        index_skipped; /* records that were not written since the queue to the writer was full */
+};
+
+/* ---- explain: every worker's predicted first token for one request ---- */
+
+struct explained_segment {
+    enum part_kind kind;
+    enum role role;
+    uint32_t bytes;     /* of its text or of the encoded picture */
+    uint32_t positions; /* where it ends in the prompt */
+    bool known;         /* some worker told; else it is estimated */
+    uint8_t link[LINK_BYTES];
+    struct bytes owners; /* one byte each: index in the explanation's workers */
+};
+struct explained_worker {
+    struct bytes name;
+    bool fits;   /* serves the model and takes work */
+    bool credit; /* can take a request now */
+    bool chosen;
+    uint32_t held_segments, held_positions;
+    uint32_t missing_pictures; /* whose embeddings it lacks and needs */
+    uint64_t wait_us, encode_us, prefill_us, total_us;
+};
+struct explanation {
+    bool found;
+    bool past; /* a request that was routed: what was known then; else as of now */
+    struct request_id id;
+    enum routing_policy policy;
+    uint32_t prompt_positions;             /* known or estimated */
+    uint64_t predicted_us, first_token_us; /* of a past one; 0: not (yet) known */
+    const struct explained_segment *segments;
+    size_t n_segments;
+    const struct explained_worker *workers;
+    size_t n_workers;
+};
+struct loss {
+    uint32_t in_flight;
+    uint64_t links, positions; /* that no other worker holds; positions are those of pages */
+    uint64_t shared_links;     /* that another worker holds too */
+    uint64_t pictures;         /* embeddings that no other worker has */
 };
 struct msg_ops_reply {
     uint32_t serial;
@@ -307,6 +403,8 @@ struct msg_ops_reply {
     const struct request_info *requests;
     size_t n_requests;
     struct pool_stats stats;
+    struct explanation explanation;
+    struct loss loss;
     void *block; /* decode: owns the arrays */
 };
 void ops_reply_clear(struct msg_ops_reply *m);
@@ -343,6 +441,8 @@ int work_encode(const struct msg_work *m, struct wire_buffer *out);
 int cancel_work_encode(const struct msg_cancel_work *m, struct wire_buffer *out);
 int drain_encode(const struct msg_drain *m, struct wire_buffer *out);
 int beat_encode(const struct msg_beat *m, struct wire_buffer *out);
+int links_encode(const struct msg_links *m, struct wire_buffer *out);
+int inventory_encode(struct wire_buffer *out);
 
 /* ---- decoding: 0, or ERR_BAD_MESSAGE / ERR_LIMIT / ERR_BAD_REQUEST / ERR_NOMEM with a sentence
  * ---- */
@@ -363,5 +463,7 @@ int work_decode(struct msg_work *out, struct bytes frame, struct error *e);
 int cancel_work_decode(struct msg_cancel_work *out, struct bytes frame, struct error *e);
 int drain_decode(struct msg_drain *out, struct bytes frame, struct error *e);
 int beat_decode(struct msg_beat *out, struct bytes frame, struct error *e);
+int links_decode(struct msg_links *out, struct bytes frame, struct error *e);
+int inventory_decode(struct bytes frame, struct error *e);
 
 #endif

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/utf8.h"
+#include "proto/sentence.h"
 #include "proto/schema.h"
 
 static const char *const stage_names[] = {"queued", "picture", "prefill"};
@@ -130,6 +130,7 @@ static const struct field usage_fields[] = {
     FIELD_U32("pictures", struct usage, pictures, 0, UINT32_MAX, 0),
     FIELD_U32("pictures_encoded", struct usage, pictures_encoded, 0, UINT32_MAX, 0),
     FIELD_U32("tiles_encoded", struct usage, tiles_encoded, 0, UINT32_MAX, 0),
+    FIELD_U32("picture_positions", struct usage, picture_positions, 0, UINT32_MAX, 0),
 };
 static const struct schema usage_schema =
     SCHEMA("usage", usage_fields, struct usage, ERR_BAD_MESSAGE, 0);
@@ -142,6 +143,7 @@ static const struct field timings_fields[] = {
     FIELD_U64("first_token_us", struct timings, first_token_us),
     FIELD_U64("decode_us", struct timings, decode_us),
     FIELD_U64("total_us", struct timings, total_us),
+    FIELD_U64("predicted_us", struct timings, predicted_us),
 };
 static const struct schema timings_schema =
     SCHEMA("timings", timings_fields, struct timings, ERR_BAD_MESSAGE, 0);
@@ -155,6 +157,8 @@ static const struct field done_fields[] = {
     FIELD_TEXT("worker", struct msg_done, worker, 0, LIMIT_NAME_BYTES),
     FIELD_TEXT("model", struct msg_done, model, 0, LIMIT_MODEL_BYTES),
     FIELD_U32("attempts", struct msg_done, attempts, 0, UINT32_MAX, 1),
+    FIELD_BIN("segment_ends", struct msg_done, segment_ends, LIMIT_SEGMENT_ENDS *SEGMENT_END_BYTES,
+              SEGMENT_END_BYTES),
 };
 static const struct schema done_schema =
     SCHEMA("DONE", done_fields, struct msg_done, ERR_BAD_MESSAGE, 0);
@@ -181,19 +185,10 @@ static const struct field error_fields[] = {
 static const struct schema error_schema =
     SCHEMA("ERROR", error_fields, struct msg_error, ERR_BAD_MESSAGE, 0);
 
-/* A sentence may quote a file name or a peer's bytes, so it is made valid UTF-8 and cut to the
- * limit here instead of in each of the places that write one. */
 int error_encode(const struct msg_error *m, struct wire_buffer *out) {
-    uint8_t text[UTF8_REPAIRED_BYTES(LIMIT_ERROR_TEXT_BYTES)];
-    size_t given =
-        m->text.size < LIMIT_ERROR_TEXT_BYTES ? m->text.size : (size_t)LIMIT_ERROR_TEXT_BYTES;
-    if (given < m->text.size)
-        given = utf8_complete(m->text.data, given);
-    size_t size = utf8_repair(text, m->text.data, given);
-    if (size > LIMIT_ERROR_TEXT_BYTES)
-        size = utf8_complete(text, LIMIT_ERROR_TEXT_BYTES);
+    struct sentence sentence;
     struct msg_error cut = *m;
-    cut.text = (struct bytes){text, size};
+    cut.text = sentence_of(m->text, &sentence);
     return message_encode(MSG_ERROR, &error_schema, &cut, out);
 }
 

@@ -15,6 +15,7 @@ static const struct field welcome_fields[] = {
     FIELD_TEXT("software", struct msg_welcome, software, 0, LIMIT_SOFTWARE_BYTES),
     FIELD_U32("heartbeat_ms", struct msg_welcome, heartbeat_ms, 0, UINT32_MAX, 0),
     FIELD_U32("dead_ms", struct msg_welcome, dead_ms, 0, UINT32_MAX, 0),
+    FIELD_U64("seed", struct msg_welcome, seed),
 };
 static const struct schema welcome_schema =
     SCHEMA("WELCOME", welcome_fields, struct msg_welcome, ERR_BAD_MESSAGE, 0);

@@ -1,12 +1,17 @@
-/* message_ops.c - OPS and OPS_REPLY: what operators ask a broker, and its answers. */
+/* message_ops.c - OPS and OPS_REPLY: what operators ask a broker, and its answers. The answer to
+ * explain has its rows in message_explain.c. */
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/message_explain.h"
 #include "proto/message_worker.h"
+#include "proto/sentence.h"
 
-static const char *const query_names[] = {"workers", "stats", "requests", "drain", "undrain"};
+static const char *const query_names[] = {"workers", "stats",   "requests", "drain",
+                                          "undrain", "explain", "losses"};
 static const char *const worker_states[] = {"up", "draining", "drained"};
 static const char *const request_states[] = {"queued", "sent", "streaming"};
+static const char *const index_states[] = {"off", "ok", "full", "broken", "rebuilding"};
 
 /* ---- OPS ---- */
 
@@ -14,6 +19,7 @@ static const struct field ops_fields[] = {
     FIELD_NEED_U32("serial", struct msg_ops, serial, 0, UINT32_MAX),
     FIELD_NEED_ENUM("query", struct msg_ops, query, query_names),
     FIELD_TEXT("worker", struct msg_ops, worker, 0, LIMIT_NAME_BYTES),
+    FIELD_BIN("id", struct msg_ops, id, REQUEST_ID_BYTES, REQUEST_ID_BYTES),
 };
 static const struct schema ops_schema =
     SCHEMA("OPS", ops_fields, struct msg_ops, ERR_BAD_MESSAGE, 0);
@@ -24,7 +30,9 @@ int ops_encode(const struct msg_ops *m, struct wire_buffer *out) {
 
 int ops_decode(struct msg_ops *out, struct bytes frame, struct error *e) {
     int rc = message_decode(MSG_OPS, &ops_schema, frame, out, NULL, e);
-    if (rc == 0 && (out->query == OPS_DRAIN || out->query == OPS_UNDRAIN) && out->worker.size == 0)
+    bool about_one =
+        out->query == OPS_DRAIN || out->query == OPS_UNDRAIN || out->query == OPS_LOSSES;
+    if (rc == 0 && about_one && out->worker.size == 0)
         rc = error_set(e, ERR_BAD_MESSAGE, "OPS: worker is missing");
     return rc;
 }
@@ -86,6 +94,16 @@ static const struct field stats_fields[] = {
     FIELD_U64("bad_messages", struct pool_stats, bad_messages),
     FIELD_U64("first_token_ms_sum", struct pool_stats, first_token_ms_sum),
     FIELD_U64("first_token_count", struct pool_stats, first_token_count),
+    FIELD_ENUM("policy", struct pool_stats, policy, policy_names, POLICY_EARLIEST),
+    FIELD_U64("links", struct pool_stats, links),
+    FIELD_U64("predictions", struct pool_stats, predictions),
+    FIELD_U32("prediction_error_permille", struct pool_stats, prediction_error_permille, 0,
+              UINT32_MAX, 0),
+    FIELD_ENUM("index_state", struct pool_stats, index_state, index_states, INDEX_OFF),
+    FIELD_TEXT("index_text", struct pool_stats, index_text, 0, LIMIT_ERROR_TEXT_BYTES),
+    FIELD_U64("index_links", struct pool_stats, index_links),
+    FIELD_U64("index_bytes", struct pool_stats, index_bytes),
+    FIELD_U64("index_skipped", struct pool_stats, index_skipped),
 };
 static const struct schema stats_schema =
     SCHEMA("stats", stats_fields, struct pool_stats, ERR_BAD_MESSAGE, 0);
@@ -96,10 +114,12 @@ static const struct field ops_reply_fields[] = {
     FIELD_LIST("workers", struct msg_ops_reply, workers, n_workers, &worker_list),
     FIELD_LIST("requests", struct msg_ops_reply, requests, n_requests, &listed_list),
     FIELD_MAP("stats", struct msg_ops_reply, stats, &stats_schema),
+    FIELD_MAP("explanation", struct msg_ops_reply, explanation, &explanation_schema),
+    FIELD_MAP("loss", struct msg_ops_reply, loss, &loss_schema),
 };
 #define OPS_REPLY_BLOCK_MAX                                                                        \
     (LIMIT_WORKERS * sizeof(struct worker_info) +                                                  \
-     LIMIT_LISTED_REQUESTS * sizeof(struct request_info) + 32)
+     LIMIT_LISTED_REQUESTS * sizeof(struct request_info) + EXPLANATION_BLOCK_MAX + 32)
 static const struct schema ops_reply_schema = SCHEMA(
     "OPS_REPLY", ops_reply_fields, struct msg_ops_reply, ERR_BAD_MESSAGE, OPS_REPLY_BLOCK_MAX);
 
@@ -109,9 +129,20 @@ void ops_reply_clear(struct msg_ops_reply *m) {
 }
 
 int ops_reply_encode(const struct msg_ops_reply *m, struct wire_buffer *out) {
-    return message_encode(MSG_OPS_REPLY, &ops_reply_schema, m, out);
+    struct sentence sentence;
+    struct msg_ops_reply cut = *m;
+    cut.stats.index_text = sentence_of(m->stats.index_text, &sentence);
+    return message_encode(MSG_OPS_REPLY, &ops_reply_schema, &cut, out);
 }
 
 int ops_reply_decode(struct msg_ops_reply *out, struct bytes frame, struct error *e) {
-    return message_decode(MSG_OPS_REPLY, &ops_reply_schema, frame, out, &out->block, e);
+    int rc = message_decode(MSG_OPS_REPLY, &ops_reply_schema, frame, out, &out->block, e);
+    if (rc != 0)
+        return rc;
+    rc = explanation_check(&out->explanation, e);
+    if (rc != 0) {
+        error_prefix(e, "OPS_REPLY");
+        ops_reply_clear(out);
+    }
+    return rc;
 }

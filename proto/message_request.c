@@ -4,9 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "proto/schema.h"
+#include "proto/message_request.h"
 
-static const char *const role_names[] = {"system", "user", "assistant"};
+const char *const role_names[ROLE_NAMES] = {"system", "user", "assistant"};
+static const char *const detail_names[] = {"high", "low"};
 
 /* ---- schema ---- */
 
@@ -17,6 +18,8 @@ static const struct field part_fields[] = {
     {FIELD_HEAD("picture", TYPE_U32, struct request_part, picture, 4), .max = LIMIT_PICTURES - 1,
      .gate = GATE_ENUM, .gate_value = PART_PICTURE,
      .gate_offset = FIELD_AT(struct request_part, kind, sizeof(int))},
+    FIELD_U32("max_pixels", struct request_part, max_pixels, 0, UINT32_MAX, 0),
+    FIELD_ENUM("detail", struct request_part, detail, detail_names, DETAIL_HIGH),
 };
 static const struct schema part_schema =
     SCHEMA("a part", part_fields, struct request_part, ERR_BAD_REQUEST, 0);
@@ -79,6 +82,8 @@ _Static_assert(LIMIT_PICTURES <= 64, "struct tally holds one bit per picture fra
 static int check_part(const struct request_part *part, size_t n_frames, struct tally *tally,
                       struct error *e) {
     tally->parts++;
+    if (part->kind == PART_TEXT && (part->max_pixels != 0 || part->detail != DETAIL_HIGH))
+        return error_set(e, ERR_BAD_REQUEST, "is text; max_pixels and detail are a picture's");
     if (part->kind == PART_TEXT)
         return 0;
     if (part->kind != PART_PICTURE)

@@ -1,5 +1,6 @@
 /* message_worker.c - between broker and worker: READY, HEARTBEAT, GOODBYE, REPLY, WORK,
- * CANCEL_WORK, DRAIN, BEAT. REPLY stands before every token, so it is as small as it can be. */
+ * CANCEL_WORK, DRAIN, BEAT, LINKS, INVENTORY. REPLY stands before every token, so it is as small as
+ * it can be. */
 #include "proto/message_worker.h"
 
 /* ---- READY ---- */
@@ -10,6 +11,7 @@ static const struct field ready_fields[] = {
     FIELD_NEED_TEXT("name", struct msg_ready, name, 1, LIMIT_NAME_BYTES),
     FIELD_NEED_U64("incarnation", struct msg_ready, incarnation),
     FIELD_NEED_TEXT("model", struct msg_ready, model, 1, LIMIT_MODEL_BYTES),
+    FIELD_TEXT("template", struct msg_ready, template_id, 0, LIMIT_TEMPLATE_BYTES),
     FIELD_TEXT("software", struct msg_ready, software, 0, LIMIT_SOFTWARE_BYTES),
     FIELD_ID("fingerprint", struct msg_ready, fingerprint),
     FIELD_NEED_U32("credits", struct msg_ready, credits, 0, UINT32_MAX),
@@ -40,9 +42,12 @@ static const struct field heartbeat_fields[] = {
               UINT32_MAX, 0),
     FIELD_U32("decode_us_per_token", struct msg_heartbeat, decode_us_per_token, 0, UINT32_MAX, 0),
     FIELD_U32("tile_us", struct msg_heartbeat, tile_us, 0, UINT32_MAX, 0),
+    FIELD_U32("step_us", struct msg_heartbeat, step_us, 0, UINT32_MAX, 0),
     FIELD_U64("tokens_total", struct msg_heartbeat, tokens_total),
     FIELD_U64("positions_total", struct msg_heartbeat, positions_total),
     FIELD_U64("rss_bytes", struct msg_heartbeat, rss_bytes),
+    FIELD_U64("pages_evicted", struct msg_heartbeat, pages_evicted),
+    FIELD_U64("feature_bytes", struct msg_heartbeat, feature_bytes),
     FIELD_BOOL("draining", struct msg_heartbeat, draining, false),
 };
 const struct schema heartbeat_schema =
@@ -151,4 +156,39 @@ int beat_encode(const struct msg_beat *m, struct wire_buffer *out) {
 
 int beat_decode(struct msg_beat *out, struct bytes frame, struct error *e) {
     return message_decode(MSG_BEAT, &beat_schema, frame, out, NULL, e);
+}
+
+/* ---- LINKS, INVENTORY ---- */
+
+static const struct field links_fields[] = {
+    FIELD_NEED_U64("incarnation", struct msg_links, incarnation),
+    FIELD_BOOL("reset", struct msg_links, reset, false),
+    FIELD_BIN("held", struct msg_links, held, LIMIT_LINKS *LINK_HELD_BYTES, LINK_HELD_BYTES),
+    FIELD_BIN("dropped", struct msg_links, dropped, LIMIT_LINKS *LINK_BYTES, LINK_BYTES),
+};
+static const struct schema links_schema =
+    SCHEMA("LINKS", links_fields, struct msg_links, ERR_BAD_MESSAGE, 0);
+
+int links_encode(const struct msg_links *m, struct wire_buffer *out) {
+    return message_encode(MSG_LINKS, &links_schema, m, out);
+}
+
+int links_decode(struct msg_links *out, struct bytes frame, struct error *e) {
+    return message_decode(MSG_LINKS, &links_schema, frame, out, NULL, e);
+}
+
+/* No keys, so a struct with nothing in it stands behind INVENTORY. */
+struct no_keys {
+    char unused;
+};
+static const struct schema inventory_schema = {"INVENTORY",     NULL, 0, sizeof(struct no_keys),
+                                               ERR_BAD_MESSAGE, 0};
+
+int inventory_encode(struct wire_buffer *out) {
+    return message_encode(MSG_INVENTORY, &inventory_schema, &(struct no_keys){0}, out);
+}
+
+int inventory_decode(struct bytes frame, struct error *e) {
+    struct no_keys nothing;
+    return message_decode(MSG_INVENTORY, &inventory_schema, frame, &nothing, NULL, e);
 }

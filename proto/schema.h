@@ -28,10 +28,11 @@ enum field_type {
     TYPE_U64,
     TYPE_I32,
     TYPE_F32,
-    TYPE_ENUM,  /* a string of `names`; the struct holds an int, 1 for the first */
+    TYPE_ENUM,  /* a string of `names`; the struct holds an int, 1 for the first. Where the row has
+                   a default, 0 in a struct to encode stands for it */
     TYPE_TEXT,  /* a string, struct bytes */
-    TYPE_BIN,   /* a binary, struct bytes */
-    TYPE_FIXED, /* a binary of exactly `max` bytes, an array in the struct */
+    TYPE_BIN,   /* a binary, struct bytes, of a multiple of `unit` bytes */
+    TYPE_FIXED, /* a binary of exactly `max` bytes, an array in the struct; its default is zeros */
     TYPE_MAP,   /* a struct inside the struct */
     TYPE_LIST,  /* a pointer to elements and a size_t count */
 };
@@ -53,6 +54,7 @@ struct field {
     uint8_t type;
     uint8_t gate;
     uint8_t gate_value;
+    uint8_t unit; /* TYPE_BIN: what its size is a multiple of; 0: any size */
     bool required;
     uint32_t offset, gate_offset, count_offset;
     int64_t min;     /* of a number, or of a string's bytes */
@@ -101,6 +103,15 @@ struct schema {
     { FIELD_HEAD(text, TYPE_F32, owner, member, 4), .low = lo, .high = hi, .initial_f = start }
 #define FIELD_TEXT(text, owner, member, lo, hi)                                                    \
     { FIELD_HEAD(text, TYPE_TEXT, owner, member, sizeof(struct bytes)), .min = lo, .max = hi }
+#define FIELD_BIN(text, owner, member, hi, each)                                                   \
+    { FIELD_HEAD(text, TYPE_BIN, owner, member, sizeof(struct bytes)), .max = hi, .unit = each }
+#define FIELD_ENUM(text, owner, member, table, start)                                              \
+    {                                                                                              \
+        FIELD_HEAD(text, TYPE_ENUM, owner, member, 4), .max = sizeof(table) / sizeof((table)[0]),  \
+                                                       .names = table, .initial = start            \
+    }
+#define FIELD_MAYBE_ID(text, owner, member)                                                        \
+    { FIELD_HEAD(text, TYPE_FIXED, owner, member, 16), .max = 16 }
 #define FIELD_MAP(text, owner, member, shape)                                                      \
     { FIELD_HEAD(text, TYPE_MAP, owner, member, sizeof(((owner *)0)->member)), .map = shape }
 #define FIELD_LIST(text, owner, member, count, shape)                                              \

@@ -115,6 +115,9 @@ static int measure_map(const struct schema *s, struct cursor *c, size_t block_ma
         size_t row = find_field(s, key, guess);
         if (row != NO_FIELD && s->fields[row].type == TYPE_LIST)
             rc = measure_list(s->fields[row].list, c, block_max, bytes, e);
+        else if (row != NO_FIELD && s->fields[row].type == TYPE_MAP &&
+                 s->fields[row].map->block_max > 0)
+            rc = measure_map(s->fields[row].map, c, block_max, bytes, e);
         else
             rc = cursor_skip(c, e);
         if (rc != 0 && row != NO_FIELD)

@@ -128,6 +128,13 @@ static size_t list_count(const struct field *f, const uint8_t *in) {
     return n;
 }
 
+static bool all_zero(const uint8_t *at, size_t size) {
+    for (size_t i = 0; i < size; i++)
+        if (at[i] != 0)
+            return false;
+    return true;
+}
+
 /* Required keys always; of the others those that differ from their default. */
 static bool is_written(const struct field *f, const uint8_t *in) {
     if (f->gate != GATE_NONE)
@@ -137,6 +144,7 @@ static bool is_written(const struct field *f, const uint8_t *in) {
     const uint8_t *at = in + f->offset;
     uint8_t initial[sizeof(uint64_t)];
     struct bytes run;
+    int chosen;
     switch ((enum field_type)f->type) {
     case TYPE_MAP:
         return count_written(f->map, at) > 0;
@@ -155,11 +163,13 @@ static bool is_written(const struct field *f, const uint8_t *in) {
     case TYPE_U32:
     case TYPE_I32:
     case TYPE_F32:
-    case TYPE_ENUM:
         set_default(f, initial);
         return memcmp(at, initial, sizeof(uint32_t)) != 0;
+    case TYPE_ENUM:
+        memcpy(&chosen, at, sizeof chosen);
+        return chosen != 0 && chosen != (int)f->initial;
     case TYPE_FIXED:
-        break; /* always required */
+        return !all_zero(at, (size_t)f->max);
     }
     return true;
 }

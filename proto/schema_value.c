@@ -107,6 +107,9 @@ static int store_binary(const struct field *f, const struct value *v, uint8_t *a
     if (v->bytes.size > f->max)
         return error_set(e, ERR_LIMIT, "has %zu bytes, %llu are allowed", v->bytes.size,
                          (unsigned long long)f->max);
+    if (f->unit > 1 && v->bytes.size % f->unit != 0)
+        return error_set(e, ERR_BAD_MESSAGE, "has %zu bytes, not a multiple of %u", v->bytes.size,
+                         f->unit);
     memcpy(at, &v->bytes, sizeof v->bytes);
     return 0;
 }

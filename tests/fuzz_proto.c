@@ -1,7 +1,7 @@
 /* fuzz_proto.c - reads a frame as whatever it says it is, writes it, reads it, writes it.
  *
  * By hand:  clang -g -fsanitize=fuzzer,address,undefined -D_GNU_SOURCE -I. tests/fuzz_proto.c
- *           proto/message*.c proto/schema*.c proto/cursor.c common/{error,utf8}.c -lmsgpackc */
+ *           proto/{message*,schema*,cursor,sentence}.c common/{error,utf8}.c -lmsgpackc */
 #include "fuzz_proto.h"
 
 #include <string.h>
@@ -31,6 +31,13 @@ static int recode_request(size_t pictures, struct bytes frame, struct wire_buffe
     return rc;
 }
 
+static int recode_inventory(struct bytes frame, struct wire_buffer *out, struct error *e) {
+    int rc = inventory_decode(frame, e);
+    if (rc == 0 && out != NULL)
+        MUST(inventory_encode(out) == 0);
+    return rc;
+}
+
 int recode(enum message_type type, size_t pictures, struct bytes frame, struct wire_buffer *out,
            struct error *e) {
     switch (type) {
@@ -51,6 +58,9 @@ int recode(enum message_type type, size_t pictures, struct bytes frame, struct w
         RECODE(MSG_CANCEL_WORK, struct msg_cancel_work, cancel_work, NOTHING)
         RECODE(MSG_DRAIN, struct msg_drain, drain, NOTHING)
         RECODE(MSG_BEAT, struct msg_beat, beat, NOTHING)
+        RECODE(MSG_LINKS, struct msg_links, links, NOTHING)
+    case MSG_INVENTORY:
+        return recode_inventory(frame, out, e);
     case MSG_REQUEST:
         return recode_request(pictures, frame, out, e);
     case MSG_TYPES:

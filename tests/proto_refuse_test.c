@@ -252,6 +252,8 @@ static void test_required_keys_must_be_there_and_others_need_not(void **state) {
         {"drain", "on"},
         {"beat", "known"},
         {"goodbye", "incarnation"},
+        {"links", "incarnation"},
+        {"ops-losses", "worker"},
         {"done", "v"},
         {"done", "t"},
     };
@@ -264,6 +266,11 @@ static void test_required_keys_must_be_there_and_others_need_not(void **state) {
     assert_int_equal(without("done", "usage"), 0);
     assert_int_equal(without("error", "id"), 0);
     assert_int_equal(without("tokens", "text"), 0);
+    assert_int_equal(without("ops-explain", "id"), 0);
+    assert_int_equal(without("ops-explanation", "explanation"), 0);
+    assert_int_equal(without("links", "held"), 0);
+    assert_int_equal(without("welcome", "seed"), 0);
+    assert_int_equal(without("done", "segment_ends"), 0);
 }
 
 static void test_a_key_that_is_no_string_is_refused(void **state) {
@@ -372,7 +379,7 @@ static void test_strings_are_accepted_up_to_their_limit(void **state) {
 static void test_strings_must_be_utf8(void **state) {
     (void)state;
     struct request r;
-    struct request_part part = {PART_TEXT, {(const uint8_t *)"\xc3", 1}, 0};
+    struct request_part part = {.kind = PART_TEXT, .text = {(const uint8_t *)"\xc3", 1}};
     struct request_message message = {ROLE_USER, &part, 1};
     sample_request_small(&r);
     r.messages = &message;
@@ -404,7 +411,7 @@ static void test_messages_and_parts_are_counted(void **state) {
     static struct request_message messages[LIMIT_MESSAGES + 1];
     sample_request_small(&r);
     for (size_t i = 0; i <= LIMIT_PARTS; i++)
-        parts[i] = (struct request_part){PART_TEXT, {(const uint8_t *)"x", 1}, 0};
+        parts[i] = (struct request_part){.kind = PART_TEXT, .text = {(const uint8_t *)"x", 1}};
     for (size_t i = 0; i <= LIMIT_MESSAGES; i++)
         messages[i] = (struct request_message){ROLE_USER, parts, 1};
     r.messages = messages;
@@ -436,11 +443,11 @@ static void test_pictures_are_counted_and_each_frame_is_shown(void **state) {
     sample_request_small(&r);
     r.messages = &message;
     for (uint32_t i = 0; i < LIMIT_PICTURES; i++)
-        parts[i] = (struct request_part){PART_PICTURE, {NULL, 0}, i};
+        parts[i] = (struct request_part){.kind = PART_PICTURE, .picture = i};
     assert_int_equal(send_request(&r, LIMIT_PICTURES), 0);
     assert_int_equal(send_request(&r, LIMIT_PICTURES - 1), ERR_BAD_REQUEST); /* one has no frame */
     assert_int_equal(send_request(&r, LIMIT_PICTURES + 1), ERR_LIMIT);
-    parts[LIMIT_PICTURES] = (struct request_part){PART_PICTURE, {NULL, 0}, 0};
+    parts[LIMIT_PICTURES] = (struct request_part){.kind = PART_PICTURE};
     message.n_parts++; /* a 65th place that shows frame 0 again */
     assert_int_equal(send_request(&r, LIMIT_PICTURES), ERR_LIMIT);
     message.n_parts = 2;
@@ -601,6 +608,22 @@ static void test_an_error_needs_a_negative_code(void **state) {
     wire_buffer_clear(&frame);
 }
 
+static void test_only_pictures_have_options(void **state) {
+    (void)state;
+    struct request r;
+    struct request_part part = {.kind = PART_TEXT, .max_pixels = 1};
+    struct request_message message = {ROLE_USER, &part, 1};
+    sample_request_small(&r);
+    r.messages = &message;
+    assert_int_equal(send_request(&r, 0), ERR_BAD_REQUEST);
+    part = (struct request_part){.kind = PART_TEXT, .detail = DETAIL_LOW};
+    assert_int_equal(send_request(&r, 0), ERR_BAD_REQUEST);
+    part.detail = DETAIL_HIGH;
+    assert_int_equal(send_request(&r, 0), 0);
+    part = (struct request_part){PART_PICTURE, {NULL, 0}, 0, UINT32_MAX, DETAIL_LOW};
+    assert_int_equal(send_request(&r, 1), 0);
+}
+
 static void test_a_header_frame_has_a_limit(void **state) {
     (void)state;
     size_t size = (size_t)LIMIT_HEADER_BYTES + 1;
@@ -698,6 +721,7 @@ int main(void) {
         cmocka_unit_test(test_names_of_workers_have_a_limit),
         cmocka_unit_test(test_entries_must_match_the_tokens),
         cmocka_unit_test(test_an_error_needs_a_negative_code),
+        cmocka_unit_test(test_only_pictures_have_options),
         cmocka_unit_test(test_a_header_frame_has_a_limit),
         cmocka_unit_test(test_declared_gigabytes_are_refused_before_allocating),
         cmocka_unit_test(test_small_parts_do_not_multiply_into_large_blocks),

@@ -71,6 +71,7 @@ static void test_handshake_keys_keep_their_values(void **state) {
     assert_int_equal(welcome.heartbeat_ms, sample_welcome.heartbeat_ms);
     assert_int_equal(welcome.dead_ms, sample_welcome.dead_ms);
     assert_text(welcome.software, sample_welcome.software);
+    assert_true(welcome.seed == sample_welcome.seed);
 }
 
 static void assert_sampling(const struct sampling_options *got,
@@ -96,6 +97,9 @@ static void assert_messages(const struct request *got, const struct request *exp
         for (size_t k = 0; k < b->n_parts; k++) {
             assert_int_equal(a->parts[k].kind, b->parts[k].kind);
             assert_int_equal(a->parts[k].picture, b->parts[k].picture);
+            assert_int_equal(a->parts[k].max_pixels, b->parts[k].max_pixels);
+            assert_int_equal(a->parts[k].detail,
+                             b->parts[k].detail == DETAIL_LOW ? DETAIL_LOW : DETAIL_HIGH);
             assert_text(a->parts[k].text, b->parts[k].text);
         }
     }
@@ -200,6 +204,7 @@ static void test_done_keeps_its_values(void **state) {
     assert_text(done.worker, sample_done.worker);
     assert_text(done.model, sample_done.model);
     assert_int_equal(done.attempts, sample_done.attempts);
+    assert_text(done.segment_ends, sample_done.segment_ends);
 }
 
 static void test_error_keeps_its_values(void **state) {
@@ -245,6 +250,7 @@ static void test_worker_messages_keep_their_values(void **state) {
     assert_int_equal(ready_decode(&ready, wire_bytes(&frame), NULL), 0);
     assert_text(ready.name, sample_ready.name);
     assert_text(ready.model, sample_ready.model);
+    assert_text(ready.template_id, sample_ready.template_id);
     assert_text(ready.software, sample_ready.software);
     assert_true(ready.incarnation == sample_ready.incarnation);
     assert_memory_equal(ready.fingerprint, sample_ready.fingerprint, 16);
@@ -270,6 +276,16 @@ static void test_worker_messages_keep_their_values(void **state) {
     assert_memory_equal(&work, &sample_work, sizeof work);
 }
 
+static void test_links_keep_their_values(void **state) {
+    (void)state;
+    struct msg_links m;
+    assert_int_equal(links_encode(&sample_links, &frame), 0);
+    assert_int_equal(links_decode(&m, wire_bytes(&frame), NULL), 0);
+    assert_true(m.incarnation == sample_links.incarnation && m.reset);
+    assert_text(m.held, sample_links.held);
+    assert_text(m.dropped, sample_links.dropped);
+}
+
 static void test_ops_replies_keep_their_values(void **state) {
     (void)state;
     struct msg_ops_reply m;
@@ -285,7 +301,11 @@ static void test_ops_replies_keep_their_values(void **state) {
     wire_buffer_clear(&frame);
     assert_int_equal(ops_reply_encode(&sample_ops_stats, &frame), 0);
     assert_int_equal(ops_reply_decode(&m, wire_bytes(&frame), NULL), 0);
-    assert_memory_equal(&m.stats, &sample_ops_stats.stats, sizeof m.stats);
+    const struct pool_stats *s = &m.stats, *t = &sample_ops_stats.stats;
+    assert_memory_equal(s, t, offsetof(struct pool_stats, index_text));
+    assert_text(s->index_text, t->index_text);
+    assert_true(s->index_links == t->index_links && s->index_bytes == t->index_bytes &&
+                s->index_skipped == t->index_skipped);
     ops_reply_clear(&m);
     wire_buffer_clear(&frame);
     assert_int_equal(ops_reply_encode(&sample_ops_requests, &frame), 0);
@@ -297,6 +317,64 @@ static void test_ops_replies_keep_their_values(void **state) {
         assert_text(c->worker, d->worker);
     }
     ops_reply_clear(&m);
+}
+
+static void test_an_explanation_keeps_its_values(void **state) {
+    (void)state;
+    struct msg_ops_reply m;
+    assert_int_equal(ops_reply_encode(&sample_ops_explain, &frame), 0);
+    assert_int_equal(ops_reply_decode(&m, wire_bytes(&frame), NULL), 0);
+    const struct explanation *x = &m.explanation, *y = &sample_ops_explain.explanation;
+    assert_true(x->found && x->past);
+    assert_memory_equal(&x->id, &y->id, sizeof x->id);
+    assert_int_equal(x->policy, y->policy);
+    assert_int_equal(x->prompt_positions, y->prompt_positions);
+    assert_true(x->predicted_us == y->predicted_us && x->first_token_us == y->first_token_us);
+    assert_int_equal(x->n_segments, y->n_segments);
+    for (size_t i = 0; i < x->n_segments; i++) {
+        assert_memory_equal(&x->segments[i], &y->segments[i],
+                            offsetof(struct explained_segment, owners));
+        assert_text(x->segments[i].owners, y->segments[i].owners);
+    }
+    assert_int_equal(x->n_workers, y->n_workers);
+    for (size_t i = 0; i < x->n_workers; i++) {
+        const size_t fits = offsetof(struct explained_worker, fits);
+        assert_text(x->workers[i].name, y->workers[i].name);
+        assert_memory_equal((const char *)&x->workers[i] + fits,
+                            (const char *)&y->workers[i] + fits, sizeof x->workers[i] - fits);
+    }
+    ops_reply_clear(&m);
+    wire_buffer_clear(&frame);
+    assert_int_equal(ops_reply_encode(&sample_ops_losses, &frame), 0);
+    assert_int_equal(ops_reply_decode(&m, wire_bytes(&frame), NULL), 0);
+    assert_memory_equal(&m.loss, &sample_ops_losses.loss, sizeof m.loss);
+    ops_reply_clear(&m);
+}
+
+/* An older peer leaves the newer keys out, and reads no more from us than it has to. */
+static void test_new_keys_are_left_out_at_their_defaults(void **state) {
+    (void)state;
+    struct msg_ops_reply m, bare = {.serial = 1, .query = OPS_STATS};
+    assert_int_equal(ops_reply_encode(&bare, &frame), 0);
+    assert_null(memmem(frame.data, frame.size, "explanation", 11));
+    assert_null(memmem(frame.data, frame.size, "policy", 6));
+    assert_int_equal(ops_reply_decode(&m, wire_bytes(&frame), NULL), 0);
+    assert_int_equal(m.stats.policy, POLICY_EARLIEST);
+    assert_int_equal(m.stats.index_state, INDEX_OFF);
+    assert_int_equal(m.explanation.policy, POLICY_EARLIEST);
+    assert_false(m.explanation.found);
+}
+
+static void test_a_state_of_the_index_is_cut_and_made_valid(void **state) {
+    (void)state;
+    uint8_t text[LIMIT_ERROR_TEXT_BYTES + 1];
+    struct msg_ops_reply out, in = {.query = OPS_STATS};
+    memset(text, 0xff, sizeof text);
+    in.stats.index_text = (struct bytes){text, sizeof text};
+    assert_int_equal(ops_reply_encode(&in, &frame), 0);
+    assert_int_equal(ops_reply_decode(&out, wire_bytes(&frame), NULL), 0);
+    assert_true(out.stats.index_text.size <= LIMIT_ERROR_TEXT_BYTES);
+    assert_memory_equal(out.stats.index_text.data, "\xef\xbf\xbd", 3);
 }
 
 static void test_encoding_appends_to_what_the_buffer_holds(void **state) {
@@ -332,7 +410,11 @@ int main(void) {
         TEST(test_error_keeps_its_values),
         TEST(test_an_error_sentence_is_cut_and_made_valid),
         TEST(test_worker_messages_keep_their_values),
+        TEST(test_links_keep_their_values),
         TEST(test_ops_replies_keep_their_values),
+        TEST(test_an_explanation_keeps_its_values),
+        TEST(test_new_keys_are_left_out_at_their_defaults),
+        TEST(test_a_state_of_the_index_is_cut_and_made_valid),
         TEST(test_encoding_appends_to_what_the_buffer_holds),
         TEST(test_the_highest_shared_version_is_chosen),
     };

@@ -14,7 +14,8 @@
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
 const struct msg_hello sample_hello = {1, 3, TEXT("quire 0.1.0")};
-const struct msg_welcome sample_welcome = {1, TEXT("quire 0.1.0"), 500, 2000};
+const struct msg_welcome sample_welcome = {1, TEXT("quire 0.1.0"), 500, 2000,
+                                           UINT64_C(0x8000000000000001)};
 const struct msg_progress sample_progress = {ID(0x21), STAGE_PICTURE, 3, 17};
 const struct msg_tokens sample_tokens = {
     .id = ID(0x22), .index = 40, .n_tokens = 2, .text = TEXT("caf\xc3\xa9")};
@@ -33,12 +34,13 @@ const struct msg_tokens sample_tokens_logprobs = {.id = ID(0x23),
 const struct msg_done sample_done = {
     .id = ID(0x24),
     .reason = FINISH_STOP,
-    .usage = {11, 12, 13, 14, 15, 16},
-    .timings = {21, 22, 23, 24, 25, UINT64_C(1) << 40, 27},
+    .usage = {11, 12, 13, 14, 15, 16, 17},
+    .timings = {21, 22, 23, 24, 25, UINT64_C(1) << 40, 27, 28},
     .seed = UINT64_MAX,
     .worker = TEXT("w1"),
     .model = TEXT("demo"),
     .attempts = 2,
+    .segment_ends = TEXT("\x07\x00\x00\x00\x0b\x01\x00\x00"),
 };
 const struct msg_error sample_error = {true,     ID(0x25),           true, 99,
                                        ERR_BUSY, TEXT("queue full"), 1500};
@@ -48,6 +50,7 @@ const struct msg_ready sample_ready = {
     .name = TEXT("w1"),
     .incarnation = UINT64_C(0xfedcba9876543210),
     .model = TEXT("demo"),
+    .template_id = TEXT("smolvlm"),
     .software = TEXT("quire 0.1.0"),
     .fingerprint = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16},
     .credits = 8,
@@ -57,10 +60,17 @@ const struct msg_ready sample_ready = {
     .vision = true,
 };
 #define HEARTBEAT                                                                                  \
-    { 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, true }
+    { 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, true }
 const struct msg_heartbeat sample_heartbeat = HEARTBEAT;
 const struct msg_reply sample_reply = {41, UINT64_C(1) << 33, 2};
 const struct msg_work sample_work = {42, 1, 60000};
+const struct msg_links sample_links = {
+    .incarnation = 46,
+    .reset = true,
+    .held = TEXT("link-of-16-bytes\x40\x00\x00\x00"
+                 "another-link-...\x00\x00\x00\x00"),
+    .dropped = TEXT("a-link-it-forgot"),
+};
 
 static const struct worker_info workers[] = {
     {TEXT("w1"), TEXT("demo"), WORKER_UP, 51, 52, 53, 54, 55, HEARTBEAT, 56, 57, 58, 59},
@@ -77,18 +87,63 @@ const struct msg_ops_reply sample_ops_requests = {
 const struct msg_ops_reply sample_ops_stats = {
     .serial = 3,
     .query = OPS_STATS,
-    .stats = {101, 102, 103, 104, 105, 106, 107, 108, 109, 110,
-              111, 112, 113, 114, 115, 116, 117, 118, 119, 120},
+    .stats = {101,
+              102,
+              103,
+              104,
+              105,
+              106,
+              107,
+              108,
+              109,
+              110,
+              111,
+              112,
+              113,
+              114,
+              115,
+              116,
+              117,
+              118,
+              119,
+              120,
+              POLICY_ROUND_ROBIN,
+              121,
+              122,
+              123,
+              INDEX_FULL,
+              TEXT("the disk is full"),
+              124,
+              125,
+              126},
 };
+
+static const struct explained_segment explained_segments[] = {
+    {PART_TEXT, ROLE_SYSTEM, 131, 132, true, "the-link-of-text", TEXT("\x00\x01")},
+    {PART_PICTURE, ROLE_USER, 133, 134, false, "the-link-of-pict", {NULL, 0}},
+};
+static const struct explained_worker explained_workers[] = {
+    {TEXT("w1"), true, true, true, 141, 142, 143, 144, 145, 146, 147},
+    {.name = TEXT("w2"), .held_segments = 1},
+};
+const struct msg_ops_reply sample_ops_explain = {
+    .serial = 5,
+    .query = OPS_EXPLAIN,
+    .explanation = {true, true, ID(0x2a), POLICY_LEAST_LOADED, 151, 152, 153, explained_segments,
+                    COUNT(explained_segments), explained_workers, COUNT(explained_workers)},
+};
+const struct msg_ops_reply sample_ops_losses = {
+    .serial = 6, .query = OPS_LOSSES, .loss = {161, 162, 163, 164, 165}};
 
 /* ---- requests ---- */
 
 static struct bytes stops[] = {TEXT("\n\n"), TEXT("User:")};
-static const struct request_part system_parts[] = {{PART_TEXT, TEXT("Be brief."), 0}};
-static const struct request_part user_parts[] = {{PART_PICTURE, {NULL, 0}, 1},
-                                                 {PART_TEXT, TEXT("And in this one?"), 0},
-                                                 {PART_PICTURE, {NULL, 0}, 0}};
-static const struct request_part assistant_parts[] = {{PART_TEXT, {NULL, 0}, 0}};
+static const struct request_part system_parts[] = {{.kind = PART_TEXT, .text = TEXT("Be brief.")}};
+static const struct request_part user_parts[] = {
+    {PART_PICTURE, {NULL, 0}, 1, 1048576, DETAIL_LOW},
+    {.kind = PART_TEXT, .text = TEXT("And in this one?")},
+    {.kind = PART_PICTURE, .picture = 0}};
+static const struct request_part assistant_parts[] = {{.kind = PART_TEXT}};
 static struct request_message messages[] = {
     {ROLE_SYSTEM, system_parts, COUNT(system_parts)},
     {ROLE_USER, user_parts, COUNT(user_parts)},
@@ -120,8 +175,8 @@ void sample_request(struct request *r) {
     r->n_pictures = 2;
 }
 
-static const struct request_part small_parts[] = {{PART_PICTURE, {NULL, 0}, 0},
-                                                  {PART_TEXT, TEXT("What is this?"), 0}};
+static const struct request_part small_parts[] = {
+    {.kind = PART_PICTURE}, {.kind = PART_TEXT, .text = TEXT("What is this?")}};
 static struct request_message small_messages[] = {{ROLE_USER, small_parts, COUNT(small_parts)}};
 
 void sample_request_small(struct request *r) {
@@ -157,10 +212,17 @@ size_t samples_make(struct sample out[SAMPLES_MAX]) {
     ADD("request-small", MSG_REQUEST, request_encode, &small);
     out[n - 1].pictures = 1;
     ADD("cancel", MSG_CANCEL, cancel_encode, &(struct msg_cancel){ID(0x29)});
-    ADD("ops", MSG_OPS, ops_encode, &(struct msg_ops){4, OPS_DRAIN, TEXT("w1")});
+    ADD("ops", MSG_OPS, ops_encode,
+        &(struct msg_ops){.serial = 4, .query = OPS_DRAIN, .worker = TEXT("w1")});
+    ADD("ops-explain", MSG_OPS, ops_encode,
+        &(struct msg_ops){.serial = 5, .query = OPS_EXPLAIN, .id = TEXT("0123456789abcdef")});
+    ADD("ops-losses", MSG_OPS, ops_encode,
+        &(struct msg_ops){.serial = 6, .query = OPS_LOSSES, .worker = TEXT("w1")});
     ADD("ops-workers", MSG_OPS_REPLY, ops_reply_encode, &sample_ops_workers);
     ADD("ops-requests", MSG_OPS_REPLY, ops_reply_encode, &sample_ops_requests);
     ADD("ops-stats", MSG_OPS_REPLY, ops_reply_encode, &sample_ops_stats);
+    ADD("ops-explanation", MSG_OPS_REPLY, ops_reply_encode, &sample_ops_explain);
+    ADD("ops-loss", MSG_OPS_REPLY, ops_reply_encode, &sample_ops_losses);
     ADD("progress", MSG_PROGRESS, progress_encode, &sample_progress);
     ADD("tokens", MSG_TOKENS, tokens_encode, &sample_tokens);
     ADD("tokens-logprobs", MSG_TOKENS, tokens_encode, &sample_tokens_logprobs);
@@ -174,6 +236,8 @@ size_t samples_make(struct sample out[SAMPLES_MAX]) {
     ADD("cancel-work", MSG_CANCEL_WORK, cancel_work_encode, &(struct msg_cancel_work){45, 3});
     ADD("drain", MSG_DRAIN, drain_encode, &(struct msg_drain){true});
     ADD("beat", MSG_BEAT, beat_encode, &(struct msg_beat){false});
+    ADD("links", MSG_LINKS, links_encode, &sample_links);
+    MUST(inventory_encode(&add(out, &n, "inventory", MSG_INVENTORY)->frame) == 0);
     return n;
 }
 

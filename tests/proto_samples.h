@@ -26,7 +26,9 @@ extern const struct msg_ready sample_ready;
 extern const struct msg_heartbeat sample_heartbeat;
 extern const struct msg_reply sample_reply;
 extern const struct msg_work sample_work;
-extern const struct msg_ops_reply sample_ops_workers, sample_ops_stats, sample_ops_requests;
+extern const struct msg_links sample_links;
+extern const struct msg_ops_reply sample_ops_workers, sample_ops_stats, sample_ops_requests,
+    sample_ops_explain, sample_ops_losses;
 
 void sample_request(struct request *r); /* all keys; borrows static arrays, nothing to clear */
 void sample_request_small(struct request *r); /* SPEC.md's example: one text, one picture */
