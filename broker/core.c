@@ -24,6 +24,8 @@ void broker_settings_init(struct broker_settings *s) {
         .worker_wait_ms = 10000,
         .progress_ms = 500,
         .refuse_ms = 60000,
+        .policy = POLICY_EARLIEST,
+        .links = BROKER_LINKS,
     };
 }
 
@@ -37,7 +39,13 @@ int broker_open(struct broker **out, const struct broker_settings *s, int64_t no
         return ERR_NOMEM;
     b->settings = *s;
     b->start_us = b->now_us = now_us;
-    if (jobs_open(&b->jobs, broker_slots(b)) != 0)
+    b->due_us = INT64_MAX;
+    b->router.policy = s->policy;
+    if (jobs_open(&b->jobs, broker_slots(b)) != 0 || affinity_open(&b->affinity, s->links) != 0)
+        goto fail;
+    b->past = calloc(1, sizeof *b->past);
+    b->explained = calloc(1, sizeof *b->explained);
+    if (!b->past || !b->explained)
         goto fail;
     b->max_actions = ACTIONS_PER_JOB * broker_slots(b) +
                      (size_t)ACTIONS_PER_WORKER * LIMIT_WORKERS + ACTIONS_PER_STEP;
@@ -55,6 +63,9 @@ void broker_close(struct broker *b) {
     if (!b)
         return;
     jobs_close(b->jobs);
+    affinity_close(b->affinity);
+    free(b->past);
+    free(b->explained);
     free(b->actions);
     free(b);
 }
@@ -120,6 +131,12 @@ static void take(struct broker *b, const struct event *ev) {
     case EVENT_GOODBYE:
         on_goodbye(b, ev);
         return;
+    case EVENT_LINKS:
+        on_links(b, ev);
+        return;
+    case EVENT_INVENTORY:
+        on_inventory(b);
+        return;
     case EVENT_WORKER_GONE:
         on_worker_gone(b, ev);
         return;
@@ -147,6 +164,8 @@ const struct action *broker_step(struct broker *b, const struct event *event, in
         on_tick(b);
     if (b->schedule_due)
         schedule(b);
+    if (event->type == EVENT_REQUEST && jobs_queued(b->jobs) > 0)
+        due_by_job(b, jobs_queue_last(b->jobs)); /* the one that came, if it must wait */
     *n = b->n_actions;
     return b->actions;
 }

@@ -24,6 +24,12 @@
 #define BROKER_RUNNING 1024   /* requests at workers, all together; more wait in the queue */
 #define BROKER_QUEUE_MAX 3072 /* the queue's largest bound; with BROKER_RUNNING it is JOBS_MAX */
 #define BROKER_PAUSE_MS 250   /* no work for a worker that refused some or did not read it */
+#define BROKER_OWNER_WAIT_MS 1000 /* after its start the broker keeps a request so long for the worker
+                                     that held its prefix before and has not come back yet */
+#define BROKER_LINKS ((size_t)1 << 20) /* remembered, unless settings say otherwise; 64 bytes each */
+#define BROKER_PAST 256 /* routed requests that broker_explain remembers */
+#define BROKER_PAST_SEGMENTS 64 /* of each of them, the last ones */
+#define BROKER_PAST_WORKERS 16  /* of each of them */
 
 struct broker_settings {
     uint32_t dead_ms;         /* a worker silent for so long is dead; it beats 4 times in it */
@@ -34,9 +40,12 @@ struct broker_settings {
                                  how long after its start the broker holds no model unknown */
     uint32_t progress_ms;     /* how often a waiting client hears of it (and is found gone) */
     uint32_t refuse_ms;       /* how long a content that ended two workers is refused */
+    enum routing_policy policy;
+    size_t links; /* whose holders are remembered; a power of two, 64 or more */
 };
 
-/* 2000 ms, 256 requests, 1 GiB, 128 per client, 10 s, 500 ms, 60 s. */
+/* 2000 ms, 256 requests, 1 GiB, 128 per client, 10 s, 500 ms, 60 s, POLICY_EARLIEST, BROKER_LINKS.
+ */
 void broker_settings_init(struct broker_settings *s);
 
 struct broker;
@@ -62,6 +71,33 @@ uint32_t broker_heartbeat_ms(const struct broker *b);
 size_t broker_workers(struct broker *b, int64_t now_us, struct worker_info *out, size_t capacity);
 size_t broker_requests(struct broker *b, int64_t now_us, struct request_info *out, size_t capacity);
 void broker_stats(struct broker *b, int64_t now_us, struct pool_stats *out);
+
+/* How chains of requests for this model (empty: any) are rooted: the fingerprint and template of
+ * the workers that serve it, or after a restart of incarnations that the index remembers. False when
+ * none is known; such a request has no chain. */
+bool broker_fingerprint(const struct broker *b, struct bytes model, uint8_t fingerprint[16],
+                        struct label *template_id);
+
+/* What broker_explain is asked. */
+struct explain_query {
+    const struct request_id *id; /* a request that was routed; NULL: the last one, unless fresh */
+    bool fresh;                  /* the request below, as if it came now */
+    struct bytes model;
+    uint32_t pictures;
+    struct request_chain chain;
+};
+
+/* What each worker's first token is predicted to be and which is chosen; for a past request as it
+ * was when it was sent, of which the last BROKER_PAST_SEGMENTS segments and BROKER_PAST_WORKERS
+ * workers are kept. Changes nothing. A request longer than CHAIN_KEPT segments shows its first and
+ * last ones. out->found is false when the id is not known. The arrays live until the next call of
+ * broker_explain or broker_step. */
+void broker_explain(struct broker *b, const struct explain_query *q, int64_t now_us,
+                    struct explanation *out);
+
+/* What the pool would lose with that worker. False when no worker has that name. Walks the whole
+ * table of links: milliseconds. */
+bool broker_losses(struct broker *b, struct bytes worker, struct loss *out);
 
 /* For the shell's tables: the largest jobs_slot of any ticket, plus one. */
 size_t broker_slots(const struct broker *b);

@@ -91,22 +91,6 @@ static void refuse(struct broker *b, const struct event *ev, int code, uint32_t 
         b->stats.failed++;
 }
 
-static struct job *find_job(struct broker *b, const struct peer *client,
-                            const struct request_id *id) {
-    for (struct job *j = jobs_first(b->jobs); j; j = jobs_next(b->jobs, j))
-        if (j->state != JOB_LEAVING && memcmp(j->id.bytes, id->bytes, sizeof id->bytes) == 0 &&
-            peer_equal(&j->client, client))
-            return j;
-    return NULL;
-}
-
-static uint32_t jobs_of(struct broker *b, const struct peer *client) {
-    uint32_t n = 0;
-    for (struct job *j = jobs_first(b->jobs); j; j = jobs_next(b->jobs, j))
-        n += j->state != JOB_LEAVING && peer_equal(&j->client, client);
-    return n;
-}
-
 /* Answered without the id: one with it would end the request that is under way. */
 static void refuse_twin(struct broker *b, const struct event *ev) {
     refuse(b, ev, ERR_BAD_REQUEST, 0,
@@ -128,7 +112,7 @@ static bool refused_by_pool(struct broker *b, const struct event *ev, const stru
     }
     bool room = jobs_queued(b->jobs) < b->settings.queue_requests;
     if (!room && *unserved == 0)
-        room = b->running < BROKER_RUNNING && router_choose(&b->router, &b->workers, n, b->now_us);
+        room = b->running < BROKER_RUNNING && router_has_credit(&b->workers, n, b->now_us);
     if (!room) {
         refuse(b, ev, ERR_BUSY, busy_retry_ms(b), "the queue is full with %zu requests",
                jobs_queued(b->jobs));
@@ -153,11 +137,11 @@ static bool refused_by_rule(struct broker *b, const struct event *ev) {
         refuse(b, ev, ERR_SHUTTING_DOWN, RETRY_GUESS_MS, "the broker is shutting down");
         return true;
     }
-    if (find_job(b, &ev->peer, &ev->request.id)) {
+    if (jobs_find_open(b->jobs, &ev->peer, &ev->request.id)) {
         refuse_twin(b, ev);
         return true;
     }
-    if (jobs_of(b, &ev->peer) >= b->settings.client_requests) {
+    if (jobs_open_of(b->jobs, &ev->peer) >= b->settings.client_requests) {
         refuse(b, ev, ERR_BUSY, busy_retry_ms(b), "this client already has %u requests under way",
                b->settings.client_requests);
         return true;
@@ -194,13 +178,16 @@ void on_request(struct broker *b, const struct event *ev) {
     j->homeless_us = unserved ? b->now_us : -1;
     j->told_us = b->now_us - us_of_ms(b->settings.progress_ms); /* told at once if it must wait */
     b->held_bytes += j->held_bytes;
+    struct sizes sizes = averages_sizes(&b->averages, ev->request.chain.fingerprint);
+    trail_keep(j->trail, &ev->request.chain, &sizes);
+    jobs_open_job(b->jobs, j);
     jobs_enqueue(b->jobs, j);
     emit(b, ACTION_KEEP)->ticket = j->ticket;
     b->schedule_due = true;
 }
 
 void on_cancel(struct broker *b, const struct event *ev) {
-    struct job *j = find_job(b, &ev->peer, &ev->cancel.id);
+    struct job *j = jobs_find_open(b->jobs, &ev->peer, &ev->cancel.id);
     if (j) /* else it crossed with the end of its request */
         job_fail(b, j, ERR_CANCELLED, 0, "cancelled by the client");
 }

@@ -26,9 +26,44 @@ struct worker *job_worker(struct broker *b, const struct job *j) {
     return j->worker >= 0 ? &b->workers.slots[j->worker] : NULL;
 }
 
+/* Books the prompt's work at the worker, and the links that will come of it. */
+static void prompt_begins(struct broker *b, struct job *j, const struct candidate *c) {
+    struct worker *w = c->worker;
+    j->predicted_us = c->total_us > 0 ? c->total_us : 1;
+    j->predicted_wait_us = c->wait_us;
+    j->cost = c->cost;
+    j->reused = c->held.positions;
+    j->left_us = c->cost.encode_us + c->cost.prefill_us;
+    j->prompts = true;
+    if (w->prompts == 0)
+        w->left_at_us = b->now_us;
+    w->prompts++;
+    w->left_us += j->left_us;
+    j->holder = w->holder;
+    j->promise_from = (uint32_t)(c->held.kept + 1);
+    if (j->holder >= 0)
+        trail_promise(j->trail, b->affinity, j->holder, j->promise_from,
+                      (uint32_t)(b->now_us / 1000000));
+}
+
+void job_prompt_over(struct broker *b, struct job *j) {
+    struct worker *w = job_worker(b, j);
+    if (!j->prompts)
+        return;
+    MUST(w && w->prompts > 0 && w->left_us >= j->left_us);
+    j->prompts = false;
+    w->prompts--;
+    w->left_us -= j->left_us;
+    w->left_at_us = b->now_us;
+}
+
 static void release(struct broker *b, struct job *j) {
     struct worker *w = job_worker(b, j);
     MUST(w && w->in_flight > 0 && b->running > 0);
+    job_prompt_over(b, j);
+    if (j->holder >= 0)
+        trail_withdraw(j->trail, b->affinity, j->holder, j->promise_from);
+    j->holder = -1;
     j->worker = -1;
     w->in_flight--;
     b->running--;
@@ -36,7 +71,8 @@ static void release(struct broker *b, struct job *j) {
     note_drained(b, w);
 }
 
-void job_send(struct broker *b, struct job *j, struct worker *w) {
+void job_send(struct broker *b, struct job *j, const struct candidate *c) {
+    struct worker *w = c->worker;
     MUST(w->in_flight < w->credits && b->running < BROKER_RUNNING);
     jobs_dequeue(b->jobs, j);
     j->state = JOB_SENT;
@@ -44,8 +80,12 @@ void job_send(struct broker *b, struct job *j, struct worker *w) {
     j->attempt++;
     j->sent_us = j->told_us = b->now_us;
     j->progress = (struct msg_progress){.id = j->id, .stage = STAGE_QUEUED};
+    j->waits_us = -1;
+    j->look_us = INT64_MAX;
+    prompt_begins(b, j, c);
     w->in_flight++;
     b->running++;
+    due_by_job(b, j);
     if (j->attempt > 1) {
         b->stats.resent++;
         emit_note(b, NOTE_REQUEST_RESENT, w, j->attempt, "ticket=%llu attempt=%u",
@@ -66,6 +106,7 @@ void job_unsend(struct broker *b, struct job *j) {
     j->attempt--;
     release(b, j);
     jobs_enqueue(b->jobs, j);
+    due_by_job(b, j);
 }
 
 void job_drop_frames(struct broker *b, struct job *j) {
@@ -88,6 +129,9 @@ void job_end(struct broker *b, struct job *j, bool worker_knows) {
         a->attempt = j->attempt;
         j->state = JOB_LEAVING;
         j->leave_us = b->now_us + us_of_ms(b->settings.dead_ms);
+        jobs_close_job(b->jobs, j);
+        job_prompt_over(b, j);
+        due_by_job(b, j);
         return;
     }
     if (w)
@@ -161,6 +205,8 @@ void job_bounced(struct broker *b, struct job *j, bool lost) {
         job_fail(b, j, j->losses > 0 ? ERR_WORKER_LOST : ERR_BUSY, busy_retry_ms(b),
                  "%u workers in turn did not keep this request, \"%s\" the last; try again later",
                  j->losses + j->returns, name.text);
-    else
+    else {
         jobs_enqueue(b->jobs, j);
+        due_by_job(b, j);
+    }
 }

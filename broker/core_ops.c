@@ -63,4 +63,8 @@ void broker_stats(struct broker *b, int64_t now_us, struct pool_stats *out) {
     for (struct job *j = jobs_first(b->jobs); j; j = jobs_next(b->jobs, j))
         out->in_flight += j->state == JOB_SENT || j->state == JOB_STREAMING;
     out->queue_limit = b->settings.queue_requests;
+    out->policy = b->router.policy;
+    out->links = affinity_count(b->affinity);
+    out->predictions = b->errors.count;
+    out->prediction_error_permille = errors_median(&b->errors);
 }

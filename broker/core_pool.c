@@ -32,8 +32,9 @@ void lose_worker(struct broker *b, struct worker *w, bool lost, bool tell) {
         }
         job_bounced(b, j, lost);
     }
+    holder_leaves(b, w);
     workers_remove(&b->workers, w);
-    b->schedule_due = true;
+    b->schedule_due = b->pool_changed = b->rates_stale = true;
 }
 
 static void refuse_worker(struct broker *b, const struct event *ev, int code, const char *text) {
@@ -55,10 +56,11 @@ static bool ready_is_refused(struct broker *b, const struct event *ev) {
         code = error_set(&e, ERR_BAD_VERSION, "the broker speaks versions %d to %d, not %u to %u",
                          PROTO_VERSION_MIN, PROTO_VERSION_MAX, r->version_min, r->version_max);
     else if (r->name.size == 0 || r->name.size > LIMIT_NAME_BYTES || r->model.size == 0 ||
-             r->model.size > LIMIT_MODEL_BYTES)
+             r->model.size > LIMIT_MODEL_BYTES || r->template_id.size > LIMIT_TEMPLATE_BYTES)
         code = error_set(&e, ERR_BAD_MESSAGE,
-                         "READY needs a name of 1 to %d bytes and a model of 1 to %d bytes",
-                         LIMIT_NAME_BYTES, LIMIT_MODEL_BYTES);
+                         "READY needs a name of 1 to %d bytes, a model of 1 to %d bytes and a "
+                         "template of at most %d bytes",
+                         LIMIT_NAME_BYTES, LIMIT_MODEL_BYTES, LIMIT_TEMPLATE_BYTES);
     else if (r->credits == 0 || r->incarnation == 0)
         code = error_set(&e, ERR_BAD_MESSAGE, "READY needs credits and an incarnation above 0");
     else if (b->stopping)
@@ -71,7 +73,8 @@ static bool ready_is_refused(struct broker *b, const struct event *ev) {
 static void fill_worker(struct worker *w, const struct event *ev, int64_t now_us) {
     const struct msg_ready *r = &ev->ready;
     w->peer = ev->peer;
-    MUST(label_set(&w->name, r->name) && label_set(&w->model, r->model));
+    MUST(label_set(&w->name, r->name) && label_set(&w->model, r->model) &&
+         label_set(&w->template_id, r->template_id));
     w->incarnation = r->incarnation;
     memcpy(w->fingerprint, r->fingerprint, sizeof w->fingerprint);
     w->credits = r->credits < WORKER_CREDITS_MAX ? r->credits : WORKER_CREDITS_MAX;
@@ -85,13 +88,16 @@ static void fill_worker(struct worker *w, const struct event *ev, int64_t now_us
 
 static void welcome(struct broker *b, struct worker *w) {
     models_see(&b->models, &w->model, w->vision);
+    holder_joins(b, w);
     emit(b, ACTION_WELCOME)->peer = w->peer;
+    emit(b, ACTION_INVENTORY)->peer = w->peer; /* what it told a broken connection is lost */
     if (w->drain_asked) {
         struct action *a = emit(b, ACTION_DRAIN);
         a->peer = w->peer;
         a->on = true;
     }
-    b->schedule_due = true;
+    due_by_worker(b, w);
+    b->schedule_due = b->pool_changed = b->rates_stale = true;
 }
 
 /* The worker that has the name already, moved out of the way as the head of this file says.
@@ -125,6 +131,9 @@ static void renew(struct broker *b, const struct event *ev, struct worker *w) {
         w->drain_asked = old.drain_asked;
         w->done = old.done;
         w->failed = old.failed;
+        w->load = old.load;
+        w->fit = old.fit;
+        w->service_us = old.service_us;
     }
     fill_worker(w, ev, b->now_us);
     emit_note(b, NOTE_WORKER_BACK, w, 0, "incarnation=%016llx moved=%d",
@@ -175,13 +184,14 @@ void on_heartbeat(struct broker *b, const struct event *ev) {
     if (!w)
         return;
     enum worker_state before = worker_state_of(w);
-    w->heard_us = b->now_us;
+    heard(b, w);
     w->load = ev->heartbeat;
+    b->rates_stale = true;
     w->drain_self = ev->heartbeat.draining;
     enum worker_state after = worker_state_of(w);
     if (before == after)
         return;
-    b->schedule_due = true;
+    b->schedule_due = b->pool_changed = true;
     if (after == WORKER_UP)
         emit_note(b, NOTE_WORKER_UNDRAINED, w, 0, "by=worker");
     else
@@ -194,7 +204,10 @@ void on_goodbye(struct broker *b, const struct event *ev) {
     if (!w)
         return;
     emit_note(b, NOTE_WORKER_LEFT, w, w->in_flight, "in_flight=%u", w->in_flight);
+    int holder = w->holder;
     lose_worker(b, w, false, false);
+    if (holder >= 0)
+        holder_void(b, holder);
 }
 
 void on_worker_gone(struct broker *b, const struct event *ev) {
@@ -212,6 +225,7 @@ void on_unsent(struct broker *b, const struct event *ev) {
     if (!w)
         return;
     w->paused_until_us = b->now_us + us_of_ms(BROKER_PAUSE_MS);
+    due_by(b, w->paused_until_us);
     struct job *j = jobs_find(b->jobs, ev->unsent.ticket);
     if (j && j->state == JOB_SENT && j->attempt == ev->unsent.attempt && job_worker(b, j) == w)
         job_unsend(b, j);
@@ -244,7 +258,7 @@ void on_drain(struct broker *b, const struct event *ev) {
     a->worker = w->name;
     if (before == worker_state_of(w))
         return;
-    b->schedule_due = true;
+    b->schedule_due = b->pool_changed = true;
     if (!ev->drain.on) {
         emit_note(b, NOTE_WORKER_UNDRAINED, w, 0, "by=operator");
         return;

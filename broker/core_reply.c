@@ -30,6 +30,7 @@ static void on_tokens(struct broker *b, struct job *j, struct worker *w, const s
         return;
     }
     if (j->state == JOB_SENT) {
+        first_token(b, j, w);
         j->state = JOB_STREAMING;
         b->stats.first_token_ms_sum += (uint64_t)((b->now_us - j->arrival_us) / 1000);
         b->stats.first_token_count++;
@@ -39,7 +40,12 @@ static void on_tokens(struct broker *b, struct job *j, struct worker *w, const s
     pass(b, j);
 }
 
-static void count_done(struct broker *b, const struct job *j, const struct usage *u) {
+static int64_t average(int64_t old_us, int64_t new_us) {
+    return old_us == 0 ? new_us : (7 * old_us + new_us) / 8;
+}
+
+static void count_done(struct broker *b, const struct job *j, struct worker *w,
+                       const struct usage *u) {
     b->stats.done++;
     b->stats.prompt_positions += u->prompt_positions;
     b->stats.reused_positions += u->reused_positions;
@@ -47,18 +53,23 @@ static void count_done(struct broker *b, const struct job *j, const struct usage
     b->stats.pictures += u->pictures;
     b->stats.pictures_encoded += u->pictures_encoded;
     int64_t service_us = b->now_us - j->sent_us;
-    b->service_us = b->service_us == 0 ? service_us : (7 * b->service_us + service_us) / 8;
+    b->service_us = average(b->service_us, service_us);
+    w->service_us = average(w->service_us, service_us);
+    averages_learn(&b->averages, j->trail, u);
 }
 
 static void on_done(struct broker *b, struct job *j, struct worker *w, const struct event *ev) {
+    if (j->state == JOB_SENT)
+        first_token(b, j, w);
     struct action *a = emit(b, ACTION_DONE);
     a->peer = j->client;
     a->id = j->id;
     a->ticket = j->ticket;
     a->attempt = j->attempt;
     a->queue_us = (uint64_t)(j->sent_us - j->arrival_us);
+    a->predicted_us = (uint64_t)j->predicted_us;
     w->done++;
-    count_done(b, j, &ev->reply.usage);
+    count_done(b, j, w, &ev->reply.usage);
     job_end(b, j, true);
 }
 
@@ -68,6 +79,8 @@ static void on_error(struct broker *b, struct job *j, struct worker *w, const st
     if (j->state == JOB_SENT && (code == ERR_BUSY || code == ERR_SHUTTING_DOWN)) {
         w->paused_until_us = b->now_us + us_of_ms(BROKER_PAUSE_MS);
         w->drain_self |= code == ERR_SHUTTING_DOWN;
+        b->pool_changed |= w->drain_self;
+        due_by(b, w->paused_until_us);
         job_bounced(b, j, false);
         return;
     }
@@ -82,6 +95,24 @@ static void on_error(struct broker *b, struct job *j, struct worker *w, const st
     emit_note(b, NOTE_REQUEST_FAILED, w, 0, "ticket=%llu code=%s attempts=%u by=worker",
               (unsigned long long)j->ticket, error_name(code), j->attempt);
     job_end(b, j, true);
+}
+
+/* What is left of a prompt by what its worker says of it. */
+static void prompt_goes_on(struct job *j, struct worker *w, int64_t now_us) {
+    const struct msg_progress *p = &j->progress;
+    int64_t left_us = j->left_us;
+    if (p->total == 0 || p->done > p->total)
+        return;
+    double undone = p->total - p->done;
+    if (p->stage == STAGE_PICTURE)
+        left_us = j->cost.prefill_us + (int64_t)((double)j->cost.encode_us * undone / p->total);
+    else if (p->stage == STAGE_PREFILL && undone < (double)p->total - j->reused)
+        left_us = (int64_t)((double)j->cost.prefill_us * undone / (p->total - j->reused));
+    if (left_us >= j->left_us)
+        return; /* it found less than was thought, or told nothing new */
+    w->left_us -= j->left_us - left_us;
+    w->left_at_us = now_us;
+    j->left_us = left_us;
 }
 
 static void on_live_reply(struct broker *b, struct job *j, struct worker *w,
@@ -100,6 +131,8 @@ static void on_live_reply(struct broker *b, struct job *j, struct worker *w,
         on_error(b, j, w, ev);
     } else {
         j->progress = ev->reply.progress;
+        if (j->prompts)
+            prompt_goes_on(j, w, b->now_us);
         pass(b, j);
     }
 }
@@ -109,7 +142,7 @@ void on_reply(struct broker *b, const struct event *ev) {
     bool terminal = is_terminal(ev->reply.inner);
     struct worker *w = workers_find_peer(&b->workers, &ev->peer);
     if (w && w->incarnation == r->incarnation)
-        w->heard_us = b->now_us;
+        heard(b, w);
     struct job *j = jobs_find(b->jobs, r->ticket);
     bool current = w && w->incarnation == r->incarnation && j && j->attempt == r->attempt &&
                    job_worker(b, j) == w;

@@ -1,8 +1,8 @@
-/* core_time.c - what is due because time passed, and who gets work.
+/* core_time.c - what is due because time passed.
  *
- * The queue is one list in order of age. A request that can't be placed does not hold up those
- * behind it, so each model has its own first-come-first-served order and no model waits for
- * another. */
+ * due_us is a bound from below: what may be due earlier than before says so (due_by), what is due
+ * later or not at all any more does not. All that is due is looked through only when it is reached.
+ */
 #include "broker/state.h"
 
 /* A heartbeat this late makes us poke the worker: if its process is gone the poke finds no
@@ -24,26 +24,6 @@ void forgive_own_sleep(struct broker *b, int64_t now_us) {
             w->heard_us += gap_us;
     }
     emit_note(b, NOTE_SLEPT, NULL, gap_us / 1000, "ms=%lld", (long long)(gap_us / 1000));
-}
-
-void schedule(struct broker *b) {
-    b->schedule_due = false;
-    struct job *next;
-    for (struct job *j = jobs_queue_first(b->jobs); j; j = next) {
-        next = jobs_queue_next(b->jobs, j);
-        struct needs n = job_needs(j);
-        struct worker *w = b->running < BROKER_RUNNING
-                               ? router_choose(&b->router, &b->workers, &n, b->now_us)
-                               : NULL;
-        if (w) {
-            j->homeless_us = -1;
-            job_send(b, j, w);
-        } else if (router_serves(&b->workers, &n)) {
-            j->homeless_us = -1;
-        } else if (j->homeless_us < 0) {
-            j->homeless_us = b->now_us;
-        }
-    }
 }
 
 static void check_workers(struct broker *b) {
@@ -136,8 +116,15 @@ static void tell_waiting(struct broker *b) {
 void on_tick(struct broker *b) {
     check_workers(b);
     check_jobs(b);
+    void_stale_holders(b);
     schedule(b); /* a pause may be over */
     tell_waiting(b);
+}
+
+void heard(struct broker *b, struct worker *w) {
+    if (b->now_us - w->heard_us >= late_us(b))
+        due_by(b, b->now_us); /* credits were not taken back while it was silent */
+    w->heard_us = b->now_us;
 }
 
 static void sooner(int64_t *due_us, int64_t candidate_us) {
@@ -162,16 +149,32 @@ static void job_due(struct broker *b, const struct job *j, int64_t *due_us) {
     sooner(due_us, j->deadline_us);
     if (j->state == JOB_QUEUED && j->homeless_us >= 0)
         sooner(due_us, j->homeless_us + us_of_ms(b->settings.worker_wait_ms));
+    if (j->state == JOB_QUEUED && j->look_us > b->now_us)
+        sooner(due_us, j->look_us);
     if (j->state == JOB_QUEUED || j->state == JOB_SENT)
         sooner(due_us, j->told_us + us_of_ms(b->settings.progress_ms));
 }
 
+void due_by(struct broker *b, int64_t us) {
+    sooner(&b->due_us, us);
+}
+
+void due_by_job(struct broker *b, const struct job *j) {
+    job_due(b, j, &b->due_us);
+}
+
+void due_by_worker(struct broker *b, const struct worker *w) {
+    worker_due(b, w, &b->due_us);
+}
+
 int64_t next_due_us(struct broker *b) {
-    int64_t due_us = INT64_MAX;
+    if (b->due_us > b->now_us)
+        return b->due_us;
+    b->due_us = INT64_MAX;
     for (int i = 0; i < b->workers.end; i++)
         if (b->workers.slots[i].used)
-            worker_due(b, &b->workers.slots[i], &due_us);
+            worker_due(b, &b->workers.slots[i], &b->due_us);
     for (struct job *j = jobs_first(b->jobs); j; j = jobs_next(b->jobs, j))
-        job_due(b, j, &due_us);
-    return due_us;
+        job_due(b, j, &b->due_us);
+    return b->due_us;
 }

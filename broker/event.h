@@ -8,6 +8,15 @@
 
 #include "broker/names.h"
 #include "proto/message.h"
+#include "proto/segments.h"
+
+/* A request's chain (proto/segments.h), borrowed for the call. One without segments is routed by
+ * load alone. */
+struct request_chain {
+    uint8_t fingerprint[16]; /* that it was rooted in, as broker_fingerprint said */
+    const struct segment *segments;
+    size_t n_segments;
+};
 
 enum event_type {
     EVENT_TICK, /* nothing happened; time passed */
@@ -24,9 +33,11 @@ enum event_type {
     EVENT_HEARTBEAT,
     EVENT_REPLY,
     EVENT_GOODBYE,
+    EVENT_LINKS,       /* what a worker holds; or what the index knew when the broker started */
     EVENT_WORKER_GONE, /* a message to it found no connection */
     EVENT_UNSENT,      /* this WORK did not get out; comes before what else follows from that */
 
+    EVENT_INVENTORY,   /* the index was lost: every worker is asked for all it holds */
     EVENT_BAD_MESSAGE, /* either socket */
     EVENT_SHUTDOWN,    /* take no more, end all */
 };
@@ -39,7 +50,9 @@ struct event {
             struct request_id id;
             uint32_t deadline_ms;
             struct bytes model;
+            struct bytes tenant; /* for the log only: the chain's root has it in it */
             uint32_t pictures;
+            struct request_chain chain;
             size_t held_bytes;     /* of the frames that the shell will keep */
             uint64_t content_hash; /* equal for requests that ask the same */
         } request;
@@ -64,6 +77,14 @@ struct event {
         } reply;
         struct msg_goodbye goodbye;
         struct {
+            struct msg_links told;
+            /* From the index, about an incarnation that need not have come back yet: its name and
+             * what it served. peer is empty then. */
+            bool recorded;
+            struct bytes worker, model, template_id;
+            uint8_t fingerprint[16];
+        } links;
+        struct {
             uint64_t ticket;
             uint32_t attempt;
         } unsent;
@@ -76,7 +97,7 @@ enum action_type {
 
     /* to peer on the clients' socket */
     ACTION_PASS,     /* the reply's second frame, untouched */
-    ACTION_DONE,     /* the reply's second frame with queue_us and attempt put in */
+    ACTION_DONE,     /* the reply's second frame with queue_us, predicted_us, attempt put in */
     ACTION_ERROR,    /* terminal for id when has_id; not about a request otherwise */
     ACTION_PROGRESS, /* progress */
     ACTION_DRAIN_OK, /* the answer to EVENT_DRAIN: serial, on, worker */
@@ -87,7 +108,12 @@ enum action_type {
     ACTION_DRAIN, /* on */
     ACTION_BEAT,  /* known */
     ACTION_WELCOME,
-    ACTION_REFUSE, /* ERROR without id: code, text */
+    ACTION_REFUSE,    /* ERROR without id: code, text */
+    ACTION_INVENTORY, /* asks for LINKS about all that the worker holds */
+
+    /* to the index, if there is one */
+    ACTION_RECORD, /* the links of this EVENT_LINKS were believed: incarnation, worker */
+    ACTION_VOID,   /* nothing of this incarnation is believed any more: incarnation, worker */
 
     ACTION_NOTE, /* a line for the log */
 };
@@ -120,7 +146,8 @@ struct action {
     bool has_id;
     uint64_t ticket;
     uint32_t attempt, deadline_ms, retry_ms, serial;
-    uint64_t queue_us;
+    uint64_t queue_us, predicted_us; /* DONE */
+    uint64_t incarnation;            /* RECORD, VOID */
     struct msg_progress progress;
     bool on, known;
     int32_t code;

@@ -6,6 +6,7 @@
 #define QUIRE_BROKER_JOBS_H
 
 #include "broker/names.h"
+#include "broker/predict.h"
 #include "proto/message.h"
 
 #define JOBS_MAX 4096 /* slots a table can have; a ticket's low bits name one */
@@ -42,8 +43,23 @@ struct job {
     uint32_t tokens;              /* passed on */
     struct msg_progress progress; /* passed on last */
 
+    struct trail *trail;   /* the slot's own; kept == 0: no chain */
+    int64_t waits_us;      /* since when it waits for a worker without credit; -1: it does not */
+    int64_t look_us;       /* when that is to be thought over; INT64_MAX */
+    int64_t predicted_us;  /* first token, from sending; 0: not predicted */
+    int64_t predicted_wait_us;
+    struct cost cost;      /* its own prompt at the worker, as predicted */
+    uint32_t reused;       /* positions it was thought to find there */
+    bool prompts;          /* counted among its worker's prompts */
+    int64_t left_us;       /* of cost, as last told; at its worker in left_us too */
+    int holder;            /* that was promised its chain; -1: none */
+    uint32_t promise_from; /* the first kept segment of that promise */
+    uint32_t past;         /* its place in broker/past.h, once sent */
+
     int next, prev;             /* all jobs, or the free list */
     int queue_next, queue_prev; /* the queue, oldest first */
+    uint64_t client_hash;       /* 0: the job is not open */
+    int id_next;                /* open jobs in the same bucket of ids */
 };
 
 struct jobs;
@@ -58,6 +74,14 @@ struct job *jobs_add(struct jobs *t);
 void jobs_remove(struct jobs *t, struct job *j); /* out of the queue too */
 
 struct job *jobs_find(struct jobs *t, uint64_t ticket);
+
+/* An open job is one that its client may speak of: from when it is kept until its end, after which
+ * it may still be JOB_LEAVING. Its client and id are set before it is opened. */
+void jobs_open_job(struct jobs *t, struct job *j);
+void jobs_close_job(struct jobs *t, struct job *j); /* nothing when it is not open; removing does it */
+struct job *jobs_find_open(struct jobs *t, const struct peer *client, const struct request_id *id);
+uint32_t jobs_open_of(const struct jobs *t, const struct peer *client); /* how many */
+
 size_t jobs_slot(uint64_t ticket); /* below the table's capacity; the shell's index for frames */
 size_t jobs_count(const struct jobs *t);
 size_t jobs_queued(const struct jobs *t);
@@ -72,5 +96,6 @@ struct job *jobs_first(struct jobs *t);
 struct job *jobs_next(struct jobs *t, const struct job *j);
 struct job *jobs_queue_first(struct jobs *t);
 struct job *jobs_queue_next(struct jobs *t, const struct job *j);
+struct job *jobs_queue_last(struct jobs *t); /* the youngest */
 
 #endif

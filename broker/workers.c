@@ -11,6 +11,7 @@ struct worker *workers_add(struct workers *t) {
             continue;
         memset(w, 0, sizeof *w);
         w->used = true;
+        w->holder = -1;
         t->count++;
         if (i >= t->end)
             t->end = i + 1;

@@ -3,6 +3,7 @@
 #define QUIRE_BROKER_WORKERS_H
 
 #include "broker/names.h"
+#include "broker/predict.h"
 #include "proto/message.h"
 
 /* More credit than this is not believed: it bounds what one worker can pull out of the queue. */
@@ -11,7 +12,7 @@
 struct worker {
     bool used;
     struct peer peer;
-    struct label name, model;
+    struct label name, model, template_id;
     uint64_t incarnation;
     uint64_t replaced; /* the incarnation whose place it took; 0 = none */
     uint8_t fingerprint[16];
@@ -27,6 +28,17 @@ struct worker {
     uint64_t chosen;         /* the router's count when it was last chosen */
     struct msg_heartbeat load;
     uint64_t done, failed;
+
+    /* for the router */
+    int holder;         /* its number in broker/affinity.h */
+    struct rates rates; /* settled among workers alike */
+    struct fit fit;
+    uint32_t prompts;   /* requests there before their first token */
+    int64_t left_us;    /* their prompt work, as last told at left_at_us */
+    int64_t left_at_us;
+    uint32_t claims;    /* requests in the queue that wait for this worker */
+    int64_t claim_us;   /* their prompt work */
+    int64_t service_us; /* moving average from sending to the end; 0 = none seen */
 };
 
 struct workers {

@@ -34,6 +34,7 @@ struct quire_client {
     struct wire_message incoming;
     struct msg_tokens tokens;
     void *token_block; /* quire_token and quire_logprob of `tokens`, when it has entries */
+    uint32_t segment_ends[LIMIT_SEGMENT_ENDS];
     /* Operators' queries: */
     void *ops_socket; /* NULL until the first */
     uint32_t serial;
@@ -55,6 +56,15 @@ void client_copy_text(char *out, size_t capacity, struct bytes text);
 /* Builds REQUEST and its pictures. `id` is already drawn. */
 int request_to_wire(const struct quire_request *request, struct request_id id,
                     struct wire_message *out, struct error *e);
+
+/* Sends an operator's query, with the request that it is about (or NULL), and waits for its reply.
+ * The reply borrows from *m, which the caller closes after clearing the reply. Sets the serial. */
+int ops_ask(struct quire_client *c, int timeout_ms, struct msg_ops query,
+            const struct quire_request *request, struct wire_message *m,
+            struct msg_ops_reply *reply, struct error *e);
+
+/* A worker's name as a query wants it; ERR_USAGE for one that none can have. */
+int ops_worker_name(const char *worker, struct bytes *out, struct error *e);
 
 /* Releases what the last event borrowed from. */
 void events_release(struct quire_client *c);

@@ -131,6 +131,18 @@ static int take_tokens(struct quire_client *c, struct bytes frame, struct quire_
     return rc == 0 ? 1 : rc;
 }
 
+static void copy_segment_ends(struct quire_client *c, struct bytes ends,
+                              struct quire_event *event) {
+    size_t n = ends.size / 4 < LIMIT_SEGMENT_ENDS ? ends.size / 4 : LIMIT_SEGMENT_ENDS;
+    for (size_t i = 0; i < n; i++) {
+        const uint8_t *p = ends.data + 4 * i;
+        c->segment_ends[i] =
+            (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+    }
+    event->segment_ends = c->segment_ends;
+    event->n_segment_ends = n;
+}
+
 static int take_done(struct quire_client *c, struct bytes frame, struct quire_event *event,
                      struct error *e) {
     struct msg_done m;
@@ -148,6 +160,7 @@ static int take_done(struct quire_client *c, struct bytes frame, struct quire_ev
     event->attempts = m.attempts;
     client_copy_text(event->worker, sizeof event->worker, m.worker);
     client_copy_text(event->model, sizeof event->model, m.model);
+    copy_segment_ends(c, m.segment_ends, event);
     end_flight(c, flight);
     return 1;
 }

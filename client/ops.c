@@ -9,6 +9,8 @@
 #include "common/clock.h"
 
 _Static_assert((int)QUIRE_WORKER_DRAINED == (int)WORKER_DRAINED, "states are the wire's");
+_Static_assert((int)QUIRE_POLICY_ROUND_ROBIN == (int)POLICY_ROUND_ROBIN, "policies are the wire's");
+_Static_assert((int)QUIRE_INDEX_REBUILDING == (int)INDEX_REBUILDING, "states are the wire's");
 
 static void forget_socket(struct quire_client *c) {
     if (c->ops_socket != NULL)
@@ -16,17 +18,36 @@ static void forget_socket(struct quire_client *c) {
     c->ops_socket = NULL;
 }
 
-static int send_query(struct quire_client *c, struct msg_ops *query, struct error *e) {
+/* OPS, and after it the frames of the request that it is about. The id in that request has no
+ * meaning, since it is not run. */
+static int query_to_wire(const struct msg_ops *query, const struct quire_request *request,
+                         struct wire_message *out, struct error *e) {
+    static const struct request_id no_id;
     struct wire_buffer frame = {0};
+    if (ops_encode(query, &frame) != 0 || wire_add_buffer(out, &frame) != 0) {
+        wire_buffer_clear(&frame);
+        return error_set(e, ERR_NOMEM, "memory ran out");
+    }
+    return request != NULL ? request_to_wire(request, no_id, out, e) : 0;
+}
+
+static int send_query(struct quire_client *c, struct msg_ops *query,
+                      const struct quire_request *request, struct error *e) {
+    struct wire_message m;
     int rc = 0;
     if (c->ops_socket == NULL)
         rc = client_connect(c, &c->ops_socket, e);
     if (rc != 0)
         return rc;
     query->serial = ++c->serial;
-    if (ops_encode(query, &frame) != 0)
-        return error_set(e, ERR_NOMEM, "memory ran out");
-    return client_send(c, c->ops_socket, &frame, e);
+    wire_message_init(&m);
+    rc = query_to_wire(query, request, &m, e);
+    if (rc == 0)
+        rc = wire_send(c->ops_socket, &m, e);
+    wire_message_close(&m);
+    if (rc == WIRE_AGAIN)
+        rc = error_set(e, ERR_BUSY, "the broker at %s takes no more messages now", c->endpoint);
+    return rc;
 }
 
 /* 1 = *reply is the answer to this query and owns its lists; 0 = something else; or an error. */
@@ -58,11 +79,11 @@ static int read_answer(struct quire_client *c, struct bytes frame, const struct 
     return 0;
 }
 
-/* The reply borrows from *m, which the caller closes after clearing the reply. */
-static int ask(struct quire_client *c, int timeout_ms, struct msg_ops query, struct wire_message *m,
-               struct msg_ops_reply *reply, struct error *e) {
+int ops_ask(struct quire_client *c, int timeout_ms, struct msg_ops query,
+            const struct quire_request *request, struct wire_message *m,
+            struct msg_ops_reply *reply, struct error *e) {
     int64_t end = clock_ms() + timeout_ms;
-    int rc = send_query(c, &query, e);
+    int rc = send_query(c, &query, request, e);
     while (rc == 0) {
         int64_t left = end - clock_ms();
         rc = wire_recv_wait(c->ops_socket, m, left > 0 ? (int)left : 0, e);
@@ -100,11 +121,14 @@ static void copy_worker(struct quire_worker *out, const struct worker_info *in) 
         .prefill_us_per_position = load->prefill_us_per_position,
         .decode_us_per_token = load->decode_us_per_token,
         .tile_us = load->tile_us,
+        .step_us = load->step_us,
         .tokens_total = load->tokens_total,
         .positions_total = load->positions_total,
         .rss_bytes = load->rss_bytes,
         .done = in->done,
         .failed = in->failed,
+        .pages_evicted = load->pages_evicted,
+        .feature_bytes = load->feature_bytes,
     };
     client_copy_text(out->name, sizeof out->name, in->name);
     client_copy_text(out->model, sizeof out->model, in->model);
@@ -144,7 +168,23 @@ static void copy_stats(struct quire_stats *out, const struct pool_stats *in) {
         .bad_messages = in->bad_messages,
         .first_token_ms_sum = in->first_token_ms_sum,
         .first_token_count = in->first_token_count,
+        .policy = (enum quire_policy)in->policy,
+        .links = in->links,
+        .predictions = in->predictions,
+        .prediction_error_permille = in->prediction_error_permille,
+        .index_state = (enum quire_index_state)in->index_state,
+        .index_links = in->index_links,
+        .index_bytes = in->index_bytes,
+        .index_skipped = in->index_skipped,
     };
+    client_copy_text(out->index_text, sizeof out->index_text, in->index_text);
+}
+
+int ops_worker_name(const char *worker, struct bytes *out, struct error *e) {
+    *out = (struct bytes){(const uint8_t *)worker, strlen(worker)};
+    return out->size > 0 && out->size <= LIMIT_NAME_BYTES
+               ? 0
+               : error_set(e, ERR_USAGE, "a worker's name has 1..%d bytes", LIMIT_NAME_BYTES);
 }
 
 /* ---- promises of quire.h ---- */
@@ -157,7 +197,8 @@ int quire_workers(struct quire_client *client, int timeout_ms, struct quire_work
     *workers = NULL;
     *count = 0;
     wire_message_init(&m);
-    int rc = ask(client, timeout_ms, (struct msg_ops){.query = OPS_WORKERS}, &m, &reply, &e);
+    int rc =
+        ops_ask(client, timeout_ms, (struct msg_ops){.query = OPS_WORKERS}, NULL, &m, &reply, &e);
     if (rc == 0) {
         *workers = calloc(reply.n_workers + 1, sizeof **workers);
         if (*workers == NULL)
@@ -180,7 +221,8 @@ int quire_requests(struct quire_client *client, int timeout_ms,
     *requests = NULL;
     *count = 0;
     wire_message_init(&m);
-    int rc = ask(client, timeout_ms, (struct msg_ops){.query = OPS_REQUESTS}, &m, &reply, &e);
+    int rc =
+        ops_ask(client, timeout_ms, (struct msg_ops){.query = OPS_REQUESTS}, NULL, &m, &reply, &e);
     if (rc == 0) {
         *requests = calloc(reply.n_requests + 1, sizeof **requests);
         if (*requests == NULL)
@@ -201,7 +243,8 @@ int quire_stats(struct quire_client *client, int timeout_ms, struct quire_stats 
     struct wire_message m;
     struct msg_ops_reply reply;
     wire_message_init(&m);
-    int rc = ask(client, timeout_ms, (struct msg_ops){.query = OPS_STATS}, &m, &reply, &e);
+    int rc =
+        ops_ask(client, timeout_ms, (struct msg_ops){.query = OPS_STATS}, NULL, &m, &reply, &e);
     if (rc == 0) {
         copy_stats(stats, &reply.stats);
         ops_reply_clear(&reply);
@@ -215,14 +258,11 @@ int quire_drain(struct quire_client *client, int timeout_ms, const char *worker,
     struct error e = {0};
     struct wire_message m;
     struct msg_ops_reply reply;
-    struct msg_ops query = {.query = on ? OPS_DRAIN : OPS_UNDRAIN,
-                            .worker = {(const uint8_t *)worker, strlen(worker)}};
-    if (query.worker.size == 0 || query.worker.size > LIMIT_NAME_BYTES) {
-        (void)error_set(&e, ERR_USAGE, "a worker's name has 1..%d bytes", LIMIT_NAME_BYTES);
-        return client_report(error, &e);
-    }
+    struct msg_ops query = {.query = on ? OPS_DRAIN : OPS_UNDRAIN};
     wire_message_init(&m);
-    int rc = ask(client, timeout_ms, query, &m, &reply, &e);
+    int rc = ops_worker_name(worker, &query.worker, &e);
+    if (rc == 0)
+        rc = ops_ask(client, timeout_ms, query, NULL, &m, &reply, &e);
     if (rc == 0)
         ops_reply_clear(&reply);
     wire_message_close(&m);

@@ -59,6 +59,13 @@ int quire_request_picture(struct quire_request *request, const void *data, size_
                           struct quire_error *error);
 int quire_request_picture_file(struct quire_request *request, const char *path,
                                struct quire_error *error);
+
+/* How closely a picture is looked at; low: the overview alone, where a model cuts tiles. */
+enum quire_detail { QUIRE_DETAIL_HIGH = 1, QUIRE_DETAIL_LOW = 2 };
+/* Says how the pictures added from now on are looked at: scaled down to hold at most max_pixels (0:
+ * no bound), with that detail. */
+int quire_request_look(struct quire_request *request, uint32_t max_pixels,
+                       enum quire_detail detail);
 int quire_request_stop(struct quire_request *request, const char *text, size_t bytes);
 int quire_request_model(struct quire_request *request, const char *name);
 int quire_request_tenant(struct quire_request *request, const char *name);
@@ -104,11 +111,15 @@ struct quire_token {
     size_t n_others;
 };
 struct quire_usage {
-    uint32_t prompt_positions, reused_positions, answer_tokens;
+    uint32_t prompt_positions; /* text tokens and picture embeddings */
+    uint32_t reused_positions; /* of them, not computed again */
+    uint32_t answer_tokens;
     uint32_t pictures, pictures_encoded, tiles_encoded;
+    uint32_t picture_positions; /* of prompt_positions, the embeddings */
 };
 struct quire_timings { /* microseconds */
     uint64_t queue_us, wait_us, picture_us, prefill_us, first_token_us, decode_us, total_us;
+    uint64_t predicted_us; /* first_token_us as the broker foresaw it; 0: it did not */
 };
 struct quire_event {
     enum quire_event_kind kind;
@@ -129,6 +140,8 @@ struct quire_event {
     uint64_t seed;
     uint32_t attempts;
     char worker[65], model[129];
+    const uint32_t *segment_ends; /* positions of the prompt where its segments end (SPEC.md, 9) */
+    size_t n_segment_ends;
     /* FAILED */
     struct quire_error error;
 };
@@ -153,8 +166,21 @@ struct quire_worker {
     uint64_t incarnation;
     uint32_t pid, credits, in_flight, silent_ms;
     uint32_t active, waiting, pages_total, pages_free, context;
-    uint32_t prefill_us_per_position, decode_us_per_token, tile_us;
+    uint32_t prefill_us_per_position, decode_us_per_token, tile_us, step_us;
     uint64_t tokens_total, positions_total, rss_bytes, done, failed;
+    uint64_t pages_evicted, feature_bytes; /* feature_bytes: embeddings of pictures it keeps */
+};
+enum quire_policy {
+    QUIRE_POLICY_EARLIEST = 1,
+    QUIRE_POLICY_LEAST_LOADED = 2,
+    QUIRE_POLICY_ROUND_ROBIN = 3
+};
+enum quire_index_state {
+    QUIRE_INDEX_OFF = 1,
+    QUIRE_INDEX_OK = 2,
+    QUIRE_INDEX_FULL = 3,
+    QUIRE_INDEX_BROKEN = 4,
+    QUIRE_INDEX_REBUILDING = 5
 };
 struct quire_stats {
     uint64_t uptime_ms;
@@ -163,6 +189,13 @@ struct quire_stats {
     uint64_t prompt_positions, reused_positions, answer_tokens, pictures, pictures_encoded;
     uint64_t bad_messages;
     uint64_t first_token_ms_sum, first_token_count;
+    enum quire_policy policy;
+    uint64_t links;                     /* segments that the broker knows holders of */
+    uint64_t predictions;               /* of first tokens, compared with what came */
+    uint32_t prediction_error_permille; /* median of the last ones */
+    enum quire_index_state index_state;
+    char index_text[256]; /* a sentence when the index is not ok */
+    uint64_t index_links, index_bytes, index_skipped;
 };
 enum quire_request_state {
     QUIRE_REQUEST_QUEUED = 1,
@@ -185,6 +218,54 @@ int quire_requests(struct quire_client *client, int timeout_ms,
                    struct quire_request_info **requests, size_t *count, struct quire_error *error);
 int quire_drain(struct quire_client *client, int timeout_ms, const char *worker, bool on,
                 struct quire_error *error);
+
+/* ---- why a worker was chosen ---- */
+
+struct quire_explained_segment {
+    bool picture;
+    enum quire_role role;
+    uint32_t bytes;        /* of its text or of the encoded picture */
+    uint32_t positions;    /* where it ends in the prompt */
+    bool known;            /* a worker told that; else it is estimated */
+    uint8_t link[16];      /* hash of it and of all before it */
+    const uint8_t *owners; /* n_owners indices into the explanation's workers */
+    size_t n_owners;
+};
+struct quire_explained_worker {
+    char name[65];
+    bool fits;   /* serves the model and takes work */
+    bool credit; /* can take a request now */
+    bool chosen;
+    uint32_t held_segments, held_positions;
+    uint32_t missing_pictures; /* that it would have to encode */
+    uint64_t wait_us, encode_us, prefill_us, total_us;
+};
+struct quire_explanation {
+    bool past; /* of a request that was routed, as things were then; else as they are now */
+    uint8_t id[QUIRE_ID_BYTES];
+    enum quire_policy policy;
+    uint32_t prompt_positions;             /* known or estimated */
+    uint64_t predicted_us, first_token_us; /* of a past one; 0: not (yet) known */
+    const struct quire_explained_segment *segments;
+    size_t n_segments;
+    const struct quire_explained_worker *workers;
+    size_t n_workers;
+};
+/* Explains a request that is not run; or with request NULL a past one by its id; or with both NULL
+ * the last one. "not-found" when the broker knows no such request (any more). *out is one block,
+ * freed by the caller with free(). */
+int quire_explain(struct quire_client *client, int timeout_ms, const struct quire_request *request,
+                  const uint8_t *id, struct quire_explanation **out, struct quire_error *error);
+
+/* What the pool would lose if a worker left now. */
+struct quire_losses {
+    uint32_t in_flight;        /* requests it is at */
+    uint64_t links, positions; /* segments that no other worker holds, and their positions */
+    uint64_t shared_links;     /* segments that another worker holds too */
+    uint64_t pictures;         /* pictures whose embeddings no other worker has */
+};
+int quire_losses(struct quire_client *client, int timeout_ms, const char *worker,
+                 struct quire_losses *losses, struct quire_error *error);
 
 /* The stable name of an error code: "bad-picture". */
 const char *quire_error_name(int code);

@@ -24,6 +24,8 @@ struct part {
     enum part_kind kind;
     struct text text;
     uint32_t picture;
+    uint32_t max_pixels; /* of a picture, with detail */
+    enum detail detail;
 };
 
 struct quire_request {
@@ -37,7 +39,11 @@ struct quire_request {
     size_t n_parts, parts_room;
     zmq_msg_t *pictures; /* LIMIT_PICTURES of them, n_pictures initialised */
     uint32_t n_pictures;
+    uint32_t max_pixels; /* of pictures to come, with detail */
+    enum detail detail;
 };
+
+_Static_assert((int)QUIRE_DETAIL_LOW == (int)DETAIL_LOW, "details are the wire's");
 
 /* ---- memory ---- */
 
@@ -81,6 +87,7 @@ struct quire_request *quire_request_new(void) {
     if (r == NULL)
         return NULL;
     quire_options_default(&r->options);
+    r->detail = DETAIL_HIGH;
     r->pictures = calloc(LIMIT_PICTURES, sizeof *r->pictures);
     if (r->pictures != NULL)
         return r;
@@ -132,7 +139,7 @@ static int new_part(struct quire_request *request, enum part_kind kind, struct p
     if (rc != 0)
         return rc;
     *out = &request->parts[request->n_parts];
-    **out = (struct part){.message = request->n_messages - 1, .kind = kind};
+    **out = (struct part){.message = request->n_messages - 1, .kind = kind, .detail = DETAIL_HIGH};
     return 0;
 }
 
@@ -165,6 +172,8 @@ static int add_picture(struct quire_request *request, const void *data, size_t b
     if (bytes > 0)
         memcpy(zmq_msg_data(picture), data, bytes);
     part->picture = request->n_pictures++;
+    part->max_pixels = request->max_pixels;
+    part->detail = request->detail;
     request->n_parts++;
     return 0;
 }
@@ -220,6 +229,15 @@ int quire_request_picture_file(struct quire_request *request, const char *path,
         return 0;
     error_prefix(&e, "%s", path);
     return client_report(error, &e);
+}
+
+int quire_request_look(struct quire_request *request, uint32_t max_pixels,
+                       enum quire_detail detail) {
+    if (detail != QUIRE_DETAIL_HIGH && detail != QUIRE_DETAIL_LOW)
+        return ERR_USAGE;
+    request->max_pixels = max_pixels;
+    request->detail = (enum detail)detail;
+    return 0;
 }
 
 /* ---- options ---- */
@@ -295,7 +313,11 @@ static void fill_messages(const struct quire_request *in, struct request_message
     for (size_t i = 0; i < in->n_parts; i++) {
         const struct part *part = &in->parts[i];
         struct request_message *message = &messages[part->message];
-        parts[i] = (struct request_part){part->kind, text_bytes(&part->text), part->picture};
+        parts[i] = (struct request_part){.kind = part->kind,
+                                         .text = text_bytes(&part->text),
+                                         .picture = part->picture,
+                                         .max_pixels = part->max_pixels,
+                                         .detail = part->detail};
         if (message->n_parts++ == 0)
             message->parts = &parts[i];
     }

@@ -9,7 +9,9 @@
  *     dead worker passes;
  *   - WORK never exceeds the credit of its worker, as the worker itself counts;
  *   - WORK is for kept frames, with attempts that count up by one, three at most;
- *   - queue and bytes stay within their bounds. */
+ *   - queue and bytes stay within their bounds.
+ *
+ * Workers tell of links they hold or do not, under every policy: none of the above depends on it. */
 #include "tests/broker_world.h"
 
 #include <stdio.h>
@@ -272,6 +274,45 @@ static void step(struct sim *s, const struct event *ev) {
 
 static const char *const models[] = {"a", "b", "c"};
 
+/* One of a few, so that they share beginnings and pictures. */
+static struct world_chain some_chain(void) {
+    uint32_t numbers[12];
+    size_t n = 1 + draw(12);
+    for (size_t i = 0; i < n; i++)
+        numbers[i] = draw(5) == 0 ? WORLD_PICTURE + draw(3) : draw(2);
+    return world_chain("", n, numbers);
+}
+
+/* Links of any worker: true or not, of its present life or of an earlier one, or of the index. */
+static void tell_links(struct sim *s) {
+    int i = (int)draw(WORLD_WORKERS);
+    const struct world_worker *w = &s->w.workers[i];
+    struct world_chain chain = some_chain();
+    uint8_t held[12 * LINK_HELD_BYTES], dropped[12 * LINK_BYTES];
+    if (s->actors[i].state != AWAKE)
+        return;
+    for (size_t k = 0; k < chain.n; k++) {
+        memset(held + k * LINK_HELD_BYTES, 0, LINK_HELD_BYTES);
+        memcpy(held + k * LINK_HELD_BYTES, chain.segments[k].link.bytes, LINK_BYTES);
+        held[k * LINK_HELD_BYTES + LINK_BYTES] = (uint8_t)draw(200);
+        memcpy(dropped + k * LINK_BYTES, chain.segments[k].link.bytes, LINK_BYTES);
+    }
+    struct event ev = {.type = EVENT_LINKS, .peer = w->peer};
+    ev.links.told.incarnation = w->incarnation - (draw(10) == 0);
+    ev.links.told.reset = draw(10) == 0;
+    if (draw(3) > 0)
+        ev.links.told.held = (struct bytes){held, chain.n * LINK_HELD_BYTES};
+    else
+        ev.links.told.dropped = (struct bytes){dropped, chain.n * LINK_BYTES};
+    ev.links.recorded = draw(10) == 0;
+    ev.links.worker = (struct bytes){(const uint8_t *)w->name, strlen(w->name)};
+    ev.links.model = (struct bytes){(const uint8_t *)w->model, strlen(w->model)};
+    step(s, &ev);
+    if (draw(20) == 0)
+        step(s, &(struct event){.type = EVENT_INVENTORY});
+    (void)world_explain(&s->w, w->model, &chain);
+}
+
 static void ask(struct sim *s) {
     if (s->n_books == REQUESTS)
         return;
@@ -283,6 +324,11 @@ static void ask(struct sim *s) {
     ev.request.pictures = draw(3) == 0;
     ev.request.held_bytes = 1 + draw(5000);
     ev.request.content_hash = draw(5) == 0 ? 7 : n + 1000;
+    struct world_chain chain = some_chain();
+    if (draw(4) > 0) {
+        ev.request.chain.segments = chain.segments;
+        ev.request.chain.n_segments = chain.n;
+    }
     step(s, &ev);
 }
 
@@ -368,6 +414,7 @@ static void act(struct sim *s, int i) { /* an awake worker's I/O thread */
     struct event ev = {.type = EVENT_HEARTBEAT, .peer = w->peer};
     ev.heartbeat.incarnation = w->incarnation;
     ev.heartbeat.pages_free = draw(3);
+    ev.heartbeat.prefill_us_per_position = 1000 * draw(3);
     ev.heartbeat.draining = w->draining;
     if (!k->registered) {
         ev = (struct event){.type = EVENT_READY, .peer = w->peer};
@@ -468,8 +515,10 @@ static void stand_still(struct sim *s) {
 static void move(struct sim *s) {
     uint32_t what = draw(100);
     int i = (int)draw(WORLD_WORKERS);
-    if (what < 30)
+    if (what < 24)
         ask(s);
+    else if (what < 30)
+        tell_links(s);
     else if (what < 75)
         work(s, i);
     else if (what < 80)
@@ -510,6 +559,10 @@ static void run(uint64_t seed, bool sleeps, size_t *terminals, size_t *passes) {
     s->w.settings.queue_requests = 20;
     s->w.settings.queue_bytes = 60000;
     s->w.settings.client_requests = 12;
+    s->w.settings.policy = draw(3) > 0   ? POLICY_EARLIEST
+                             : draw(2) > 0 ? POLICY_LEAST_LOADED
+                                           : POLICY_ROUND_ROBIN;
+    s->w.settings.links = 64; /* forgets a lot */
     world_open(&s->w);
     for (int i = 0; i < WORLD_WORKERS; i++)
         restart(s, i);

@@ -3,6 +3,7 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 
@@ -19,6 +20,16 @@ void rig_open(struct rig *r, const char *const *flags) {
     (void)snprintf(r->clients, sizeof r->clients, "ipc://%s/c", r->dir.path);
     (void)snprintf(r->workers, sizeof r->workers, "ipc://%s/w", r->dir.path);
     (void)snprintf(r->log, sizeof r->log, "%s/log", r->dir.path);
+    assert_int_equal(setenv("QUIRE_RUNTIME_DIR", r->dir.path, 1), 0);
+    for (size_t i = 0; flags && flags[i]; i++)
+        r->flags[i] = flags[i];
+    rig_start_broker(r);
+    r->context = zmq_ctx_new();
+    assert_non_null(r->context);
+    r->incarnation = 100;
+}
+
+void rig_start_broker(struct rig *r) {
     const char *argv[8 + RIG_FLAGS] = {QUIRE_BIN_DIR "/quire-broker",
                                        "--clients",
                                        r->clients,
@@ -27,12 +38,9 @@ void rig_open(struct rig *r, const char *const *flags) {
                                        "--dead-ms",
                                        "60000"};
     size_t n = 7;
-    for (size_t i = 0; flags && flags[i]; i++)
-        argv[n++] = flags[i];
+    for (size_t i = 0; r->flags[i]; i++)
+        argv[n++] = r->flags[i];
     process_start(&r->broker, argv, NULL, r->log);
-    r->context = zmq_ctx_new();
-    assert_non_null(r->context);
-    r->incarnation = 100;
 }
 
 void rig_close(struct rig *r) {

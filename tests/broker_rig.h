@@ -21,6 +21,7 @@
 struct rig {
     struct temp_dir dir;
     struct process broker;
+    const char *flags[RIG_FLAGS + 1];
     void *context;
     char clients[160], workers[160], log[160];
     void *sockets[RIG_PEERS];
@@ -29,9 +30,12 @@ struct rig {
     uint64_t incarnation;
 };
 
-/* Starts a broker at endpoints in a directory of its own; flags end with NULL. It waits long for
- * silent workers unless a flag says otherwise, since these fakes send no heartbeats. */
+/* Starts a broker at endpoints in a directory of its own, where its index and secret are too; flags
+ * end with NULL. It waits long for silent workers unless a flag says otherwise, since these fakes send
+ * no heartbeats. */
 void rig_open(struct rig *r, const char *const *flags);
+/* Starts it again, with the same flags, after it ended. */
+void rig_start_broker(struct rig *r);
 void rig_close(struct rig *r); /* no process or file is left */
 
 void *rig_client(struct rig *r); /* a connected DEALER; closed by rig_close or rig_leave */

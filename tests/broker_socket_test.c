@@ -107,7 +107,9 @@ static void test_operators_get_their_answers(void **state) {
     struct msg_ops ops = {.query = OPS_DRAIN, .worker = {(const uint8_t *)"nobody", 6}};
     assert_int_equal(ops_encode(&ops, &b), 0);
     rig_send(client, &b);
-    assert_int_equal(rig_expect_error(&r, client).code, ERR_NOT_FOUND);
+    struct msg_error error = rig_expect_error(&r, client);
+    assert_int_equal(error.code, ERR_NOT_FOUND);
+    assert_true(error.has_serial);
     rig_close(&r);
 }
 

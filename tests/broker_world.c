@@ -14,6 +14,7 @@ static struct bytes text_bytes(const char *text) {
 void world_init(struct world *w) {
     memset(w, 0, sizeof *w);
     broker_settings_init(&w->settings);
+    w->settings.links = WORLD_LINKS;
     w->now_us = 1000000;
     for (int i = 0; i < WORLD_WORKERS; i++) {
         struct world_worker *k = &w->workers[i];
@@ -23,6 +24,8 @@ void world_init(struct world *w) {
         k->incarnation = 1000 + (uint64_t)i;
         k->pages_free = 100;
         k->vision = true;
+        k->position_us = 1000;
+        k->tile_us = 100000;
     }
 }
 
@@ -59,6 +62,9 @@ void world_beat(struct world *w, int i) {
     ev.heartbeat.incarnation = w->workers[i].incarnation;
     ev.heartbeat.pages_free = w->workers[i].pages_free;
     ev.heartbeat.draining = w->workers[i].draining;
+    ev.heartbeat.prefill_us_per_position = w->workers[i].position_us;
+    ev.heartbeat.step_us = w->workers[i].step_us;
+    ev.heartbeat.tile_us = w->workers[i].tile_us;
     world_step(w, &ev);
 }
 
@@ -166,6 +172,148 @@ uint64_t world_ask_event(struct world *w, const struct event *ev) {
 uint64_t world_ask(struct world *w, int c, uint32_t n, const char *model) {
     struct event ev = world_request(c, n, model);
     return world_ask_event(w, &ev);
+}
+
+/* ---- chains ---- */
+
+static uint64_t scramble(uint64_t x) {
+    x ^= x >> 30;
+    x *= 0xbf58476d1ce4e5b9ULL;
+    x ^= x >> 27;
+    x *= 0x94d049bb133111ebULL;
+    return x ^ x >> 31;
+}
+
+static struct link link_of(uint64_t x) {
+    uint64_t halves[2] = {scramble(x), scramble(~x)};
+    struct link link;
+    memcpy(link.bytes, halves, sizeof link.bytes);
+    return link;
+}
+
+struct world_chain world_chain(const char *tenant, size_t n, const uint32_t *numbers) {
+    struct world_chain c = {.n = n};
+    uint64_t root = 7;
+    for (const char *t = tenant; *t; t++)
+        root = scramble(root + (uint64_t)(unsigned char)*t);
+    uint64_t at = root;
+    assert_true(n <= WORLD_SEGMENTS);
+    for (size_t i = 0; i < n; i++) {
+        bool picture = numbers[i] >= WORLD_PICTURE;
+        at = scramble(at + numbers[i] + 1);
+        c.segments[i] = (struct segment){
+            .kind = picture ? PART_PICTURE : PART_TEXT,
+            .role = ROLE_USER,
+            .bytes = picture ? 5000 : WORLD_TEXT_BYTES,
+            .link = link_of(at),
+        };
+        if (picture)
+            c.segments[i].picture = link_of(root ^ scramble(numbers[i]));
+    }
+    return c;
+}
+
+uint64_t world_ask_chain(struct world *w, int c, uint32_t n, const char *model,
+                         const struct world_chain *chain) {
+    struct event ev = world_request(c, n, model);
+    ev.request.chain.segments = chain->segments;
+    ev.request.chain.n_segments = chain->n;
+    return world_ask_event(w, &ev);
+}
+
+static void put_held(uint8_t *out, const struct link *link, uint32_t positions) {
+    memcpy(out, link->bytes, LINK_BYTES);
+    for (int i = 0; i < 4; i++)
+        out[LINK_BYTES + i] = (uint8_t)(positions >> 8 * i);
+}
+
+static struct event links_event(const struct world *w, int i) {
+    struct event ev = {.type = EVENT_LINKS, .peer = w->workers[i].peer};
+    ev.links.told.incarnation = w->workers[i].incarnation;
+    return ev;
+}
+
+static size_t put_segments(uint8_t *out, const struct world_chain *chain, size_t from, size_t to) {
+    size_t size = 0;
+    for (size_t k = from; k < to; k++, size += LINK_HELD_BYTES)
+        put_held(out + size, &chain->segments[k].link, (uint32_t)(k + 1) * WORLD_POSITIONS);
+    return size;
+}
+
+void world_hold(struct world *w, int i, const struct world_chain *chain, size_t from, size_t to) {
+    uint8_t held[WORLD_SEGMENTS * LINK_HELD_BYTES];
+    struct event ev = links_event(w, i);
+    ev.links.told.held = (struct bytes){held, put_segments(held, chain, from, to)};
+    world_step(w, &ev);
+}
+
+void world_drop(struct world *w, int i, const struct world_chain *chain, size_t from, size_t to) {
+    uint8_t dropped[WORLD_SEGMENTS * LINK_BYTES];
+    struct event ev = links_event(w, i);
+    for (size_t k = from; k < to; k++)
+        memcpy(dropped + (k - from) * LINK_BYTES, chain->segments[k].link.bytes, LINK_BYTES);
+    ev.links.told.dropped = (struct bytes){dropped, (to - from) * LINK_BYTES};
+    world_step(w, &ev);
+}
+
+void world_hold_pictures(struct world *w, int i, const struct world_chain *chain) {
+    uint8_t held[WORLD_SEGMENTS * LINK_HELD_BYTES];
+    size_t size = 0;
+    struct event ev = links_event(w, i);
+    for (size_t k = 0; k < chain->n; k++)
+        if (chain->segments[k].kind == PART_PICTURE) {
+            put_held(held + size, &chain->segments[k].picture, 0);
+            size += LINK_HELD_BYTES;
+        }
+    ev.links.told.held = (struct bytes){held, size};
+    world_step(w, &ev);
+}
+
+void world_record(struct world *w, int i, uint64_t incarnation, const char *model,
+                  const struct world_chain *chain, size_t from, size_t to) {
+    uint8_t held[WORLD_SEGMENTS * LINK_HELD_BYTES];
+    struct event ev = {.type = EVENT_LINKS};
+    ev.links.recorded = true;
+    ev.links.worker = text_bytes(w->workers[i].name);
+    ev.links.model = text_bytes(model);
+    ev.links.told.incarnation = incarnation;
+    ev.links.told.held = (struct bytes){held, put_segments(held, chain, from, to)};
+    world_step(w, &ev);
+}
+
+struct explanation world_explain(struct world *w, const char *model,
+                                 const struct world_chain *chain) {
+    struct explain_query q = {.fresh = true, .model = text_bytes(model)};
+    q.chain.segments = chain->segments;
+    q.chain.n_segments = chain->n;
+    struct explanation e;
+    broker_explain(w->broker, &q, w->now_us, &e);
+    assert_true(e.found);
+    return e;
+}
+
+static int worker_named(const struct world *w, struct bytes name) {
+    for (int i = 0; i < WORLD_WORKERS; i++)
+        if (name.size == strlen(w->workers[i].name) &&
+            memcmp(name.data, w->workers[i].name, name.size) == 0)
+            return i;
+    return -1;
+}
+
+int world_chosen(const struct world *w, const struct explanation *e) {
+    for (size_t i = 0; i < e->n_workers; i++)
+        if (e->workers[i].chosen)
+            return worker_named(w, e->workers[i].name);
+    return -1;
+}
+
+const struct explained_worker *world_explained(const struct world *w, const struct explanation *e,
+                                               int i) {
+    for (size_t k = 0; k < e->n_workers; k++)
+        if (worker_named(w, e->workers[k].name) == i)
+            return &e->workers[k];
+    fail_msg("the explanation does not name worker %d", i);
+    return NULL;
 }
 
 void world_cancel(struct world *w, int c, uint32_t n) {

@@ -16,6 +16,7 @@
 #include "broker/core.h"
 
 #define WORLD_WORKERS 8
+#define WORLD_LINKS 4096
 
 struct world_worker {
     struct peer peer;
@@ -25,6 +26,19 @@ struct world_worker {
     uint32_t credits, pages_free;
     bool vision, beats; /* beats: sends heartbeats while time passes */
     bool draining;
+    uint32_t position_us, step_us, tile_us; /* that its heartbeats tell; world_init: 1000, 0, 100000 */
+};
+
+/* A request's chain made of numbers: two chains share the links of the numbers they begin with, if
+ * their tenants are equal too. A number from WORLD_PICTURE on is a picture, which has the same
+ * embeddings wherever it stands; the others are WORLD_TEXT_BYTES of text. */
+#define WORLD_SEGMENTS 300
+#define WORLD_PICTURE 1000000
+#define WORLD_TEXT_BYTES 400 /* 100 positions by the broker's first guess */
+#define WORLD_POSITIONS 100  /* of each segment, as world_hold tells it */
+struct world_chain {
+    struct segment segments[WORLD_SEGMENTS];
+    size_t n;
 };
 
 struct world {
@@ -65,6 +79,29 @@ uint64_t world_ask(struct world *w, int c, uint32_t n, const char *model);
 /* The same with all that a request may have. */
 uint64_t world_ask_event(struct world *w, const struct event *ev);
 struct event world_request(int c, uint32_t n, const char *model);
+
+struct world_chain world_chain(const char *tenant, size_t n, const uint32_t *numbers);
+/* A request with that chain, which is borrowed; its ticket. */
+uint64_t world_ask_chain(struct world *w, int c, uint32_t n, const char *model,
+                         const struct world_chain *chain);
+
+/* Worker i tells that it holds, or not any more, the links of segments from..to-1. */
+void world_hold(struct world *w, int i, const struct world_chain *chain, size_t from, size_t to);
+void world_drop(struct world *w, int i, const struct world_chain *chain, size_t from, size_t to);
+/* Worker i tells that it has the embeddings of the chain's pictures. */
+void world_hold_pictures(struct world *w, int i, const struct world_chain *chain);
+/* The index tells that an incarnation of worker i's name held them. */
+void world_record(struct world *w, int i, uint64_t incarnation, const char *model,
+                  const struct world_chain *chain, size_t from, size_t to);
+
+/* What explain says of such a request now. Borrowed until the next step. */
+struct explanation world_explain(struct world *w, const char *model,
+                                 const struct world_chain *chain);
+/* The worker that an explanation chose; -1. */
+int world_chosen(const struct world *w, const struct explanation *e);
+/* What it says of worker i; it must be there. */
+const struct explained_worker *world_explained(const struct world *w, const struct explanation *e,
+                                               int i);
 
 void world_cancel(struct world *w, int c, uint32_t n);
 

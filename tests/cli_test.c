@@ -239,8 +239,8 @@ static void test_the_examples_in_python_and_c_get_the_same_answer(void **state) 
 
 static void test_every_subcommand_has_help(void **state) {
     (void)state;
-    static const char *const words[] = {"up",       "ask", "chat",  "workers", "stats",
-                                        "requests", "top", "drain", "undrain"};
+    static const char *const words[] = {"up",  "ask",   "chat",    "workers", "stats", "requests",
+                                        "top", "drain", "undrain", "explain", "replay"};
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
         char *out = run(0, NULL, (const char *[]){QUIRE, words[i], "--help", NULL});
         assert_non_null(strstr(out, "Usage: quire "));

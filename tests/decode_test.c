@@ -226,15 +226,6 @@ static void test_large_jpegs_fit_their_budget(void **state) {
     }
 }
 
-static void test_an_orientation_tag_is_not_applied(void **state) {
-    (void)state;
-    struct image tagged = load("rotated-tag.jpg"), plain = load("colour-444.jpg");
-    assert_int_equal(tagged.width, 45);
-    assert_memory_equal(tagged.rgb, plain.rgb, 45 * 37 * 3);
-    image_clear(&tagged);
-    image_clear(&plain);
-}
-
 /* Refusals ------------------------------------------------------------------------------------- */
 
 static void test_other_formats_are_named(void **state) {
@@ -450,7 +441,6 @@ int main(void) {
         cmocka_unit_test(test_alpha_is_dropped_without_blending),
         cmocka_unit_test(test_every_kind_of_jpeg_decodes),
         cmocka_unit_test(test_large_jpegs_fit_their_budget),
-        cmocka_unit_test(test_an_orientation_tag_is_not_applied),
         cmocka_unit_test(test_other_formats_are_named),
         cmocka_unit_test(test_a_file_cut_off_anywhere_is_refused),
         cmocka_unit_test(test_impossible_sizes_are_refused_before_decoding),

@@ -49,7 +49,7 @@ static void check_embeddings(const struct engine_run *r, const struct golden_chu
         assert_int_equal(u[i].row, u->row + (uint32_t)i);
     }
     assert_int_equal(r->engine->vision_model.projection, c->dimensions);
-    const float *got = features_row(&r->features, r->engine, u->picture, u->row);
+    const float *got = features_row(&r->features, u->picture, u->row);
     size_t n = (size_t)c->embeddings * (size_t)c->dimensions;
     double sum = 0, squares = 0, worst = 0;
     for (size_t i = 0; i < n; i++) {

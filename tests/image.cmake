@@ -4,11 +4,20 @@ target_link_libraries(image_support PUBLIC quire_image)
 
 quire_test(resize_test resize_test.c LIBS image_support)
 quire_test(decode_test decode_test.c LIBS image_support)
+quire_test(orientation_test orientation_test.c LIBS image_support)
 quire_test(image_mutation_test image_mutation_test.c LIBS image_support)
 
 quire_test(preprocess_test preprocess_test.c LIBS quire_vision m)
 quire_test(vision_test vision_test.c support/tower.c support/random_weight.c LIBS quire_vision m)
 target_include_directories(vision_test PRIVATE ${CMAKE_CURRENT_SOURCE_DIR})
+
+quire_test(picture_table_test picture_table_test.c LIBS quire_engine)
+quire_test(feature_cache_test feature_cache_test.c LIBS quire_engine)
+add_library(feature_rig STATIC support/feature_rig.c)
+target_link_libraries(feature_rig PUBLIC quire_engine image_support PkgConfig::CMOCKA)
+target_compile_definitions(feature_rig PRIVATE QUIRE_GOLDEN_DIR="${PROJECT_SOURCE_DIR}/tests/golden")
+quire_test(features_test features_test.c LIBS feature_rig)
+quire_test(features_room_test features_room_test.c LIBS feature_rig)
 
 add_library(engine_run STATIC support/engine_run.c support/file.c)
 target_link_libraries(engine_run PUBLIC quire_engine)

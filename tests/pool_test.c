@@ -39,6 +39,17 @@ static void send_n(struct pool *p, struct crowd *c, size_t n, const char *text, 
     quire_request_free(request);
 }
 
+/* Questions that have nothing in common: alike ones would follow the first to its worker. */
+static void send_different(struct pool *p, struct crowd *c, size_t n, uint32_t max_tokens) {
+    for (size_t i = 0; i < n; i++) {
+        char text[48];
+        (void)snprintf(text, sizeof text, "%zu. What comes after %zu?", i + 1, i + 1);
+        struct quire_request *request = pool_question(text, NULL, max_tokens);
+        assert_int_equal(quire_send(p->client, request, c->ids[i], NULL), 0);
+        quire_request_free(request);
+    }
+}
+
 /* Which of w0, w1 holds work now; -1 for none. */
 static int busy_worker(struct pool *p) {
     int64_t deadline = clock_ms() + PROCESS_WAIT_MS;
@@ -71,13 +82,12 @@ static void test_two_workers_share_the_load(void **state) {
     struct pool p;
     struct crowd *c = crowd_open();
     pool_open(&p, (struct pool_options){.workers = 2});
-    send_n(&p, c, 8, "What is this?", "p0.png", 24);
+    send_different(&p, c, 8, 24);
     pool_collect(p.client, 8, c->ids, c->answers, false);
     int by_worker[2] = {0, 0};
     for (int i = 0; i < 8; i++) {
         assert_int_equal(c->answers[i].end.kind, QUIRE_DONE);
         assert_int_equal(c->answers[i].n_tokens, 24);
-        assert_string_equal(c->answers[i].text, c->answers[0].text);
         by_worker[c->answers[i].end.worker[1] - '0']++;
     }
     /* Four each, unless one finished before the last was sent. */
@@ -116,7 +126,7 @@ static void test_a_worker_killed_before_its_first_token_loses_nothing(void **sta
     pool_open(&p, (struct pool_options){.workers = 2});
     /* Stopped, it takes the work and never begins it; then it dies. */
     process_signal(&p.workers[0], SIGSTOP);
-    send_n(&p, c, 2, "What is this?", "p0.png", 12);
+    send_different(&p, c, 2, 12);
     nanosleep(&(struct timespec){0, 100000000}, NULL);
     process_kill(&p.workers[0]);
     pool_collect(p.client, 2, c->ids, c->answers, false);

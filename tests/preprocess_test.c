@@ -10,6 +10,8 @@
 
 #include "worker/engine/preprocess.h"
 
+static const struct picture_options closely = {0, false};
+
 static struct vision_model model_of(int32_t image_size, int32_t longest_edge) {
     return (struct vision_model){.image_size = image_size,
                                  .longest_edge = longest_edge,
@@ -21,7 +23,7 @@ static struct vision_model model_of(int32_t image_size, int32_t longest_edge) {
 static void check_grid(const struct vision_model *m, int32_t width, int32_t height, int32_t columns,
                        int32_t rows) {
     struct picture_layout l;
-    assert_int_equal(preprocess_plan(m, width, height, &l, NULL), 0);
+    assert_int_equal(preprocess_plan(m, width, height, &closely, &l, NULL), 0);
     if (l.columns != columns || l.rows != rows)
         fail_msg("%d x %d gives %d x %d tiles, expected %d x %d", width, height, l.columns, l.rows,
                  columns, rows);
@@ -60,10 +62,10 @@ static void test_too_many_tiles_are_refused(void **state) {
     struct vision_model m = model_of(128, 128 * 13);
     struct picture_layout l;
     struct error e = {0};
-    assert_int_equal(preprocess_plan(&m, 100, 100, &l, &e), ERR_LIMIT);
+    assert_int_equal(preprocess_plan(&m, 100, 100, &closely, &l, &e), ERR_LIMIT);
     assert_non_null(strstr(e.text, "13 x 13 tiles"));
     check_grid(&m, 130, 10, 13, 1);
-    assert_int_equal(preprocess_plan(&m, 0, 100, &l, &e), ERR_BAD_PICTURE);
+    assert_int_equal(preprocess_plan(&m, 0, 100, &closely, &l, &e), ERR_BAD_PICTURE);
 }
 
 /* Each pixel says where it is. */
@@ -102,7 +104,7 @@ static void test_tiles_go_row_by_row_and_the_overview_last(void **state) {
     struct vision_model m = model_of(16, 48);
     struct image in = picture(48, 32), small; /* just the refined size: no resizing */
     struct prepared p;
-    assert_int_equal(preprocess_picture(&m, &in, &p, NULL), 0);
+    assert_int_equal(preprocess_picture(&m, &in, &closely, &p, NULL), 0);
     assert_int_equal(p.layout.columns, 3);
     assert_int_equal(p.layout.rows, 2);
     for (int32_t t = 0; t < 6; t++)
@@ -119,7 +121,7 @@ static void test_one_tile_is_also_seen_as_the_overview(void **state) {
     struct vision_model m = model_of(32, 32);
     struct image in = picture(32, 32);
     struct prepared p;
-    assert_int_equal(preprocess_picture(&m, &in, &p, NULL), 0);
+    assert_int_equal(preprocess_picture(&m, &in, &closely, &p, NULL), 0);
     assert_int_equal(p.layout.columns * p.layout.rows, 1);
     check_tile(&m, &p, 0, &in, 0, 0);
     check_tile(&m, &p, 1, &in, 0, 0);
@@ -132,7 +134,7 @@ static void test_refined_pictures_are_stretched_with_lanczos(void **state) {
     struct vision_model m = model_of(16, 64);
     struct image in = picture(50, 30), want;
     struct prepared p;
-    assert_int_equal(preprocess_picture(&m, &in, &p, NULL), 0);
+    assert_int_equal(preprocess_picture(&m, &in, &closely, &p, NULL), 0);
     assert_int_equal(image_resize(&in, 64, 48, RESIZE_LANCZOS, &want, NULL), 0);
     assert_int_equal(p.refined.width, 64);
     assert_int_equal(p.refined.height, 48);
@@ -140,6 +142,72 @@ static void test_refined_pictures_are_stretched_with_lanczos(void **state) {
     prepared_clear(&p);
     image_clear(&in);
     image_clear(&want);
+}
+
+static void check_bound(int32_t width, int32_t height, uint32_t max_pixels, int32_t to_width,
+                        int32_t to_height) {
+    int32_t w = width, h = height;
+    preprocess_bound(&w, &h, max_pixels);
+    if (w != to_width || h != to_height)
+        fail_msg("%d x %d within %u pixels is %d x %d, expected %d x %d", width, height, max_pixels,
+                 w, h, to_width, to_height);
+}
+
+static void test_a_bound_on_pixels_keeps_the_shape(void **state) {
+    (void)state;
+    check_bound(640, 480, 0, 640, 480);
+    check_bound(640, 480, 640 * 480, 640, 480);
+    check_bound(640, 480, UINT32_MAX, 640, 480); /* never larger */
+    check_bound(640, 480, 640 * 480 / 4, 320, 240);
+    check_bound(640, 480, 640 * 480 - 1, 639, 479);
+    check_bound(16384, 1, 100, 100, 1); /* a side keeps a pixel */
+    check_bound(1, 16384, 100, 1, 100);
+    check_bound(3, 2, 1, 1, 1);
+    for (uint32_t bound = 1; bound < 3000; bound++)
+        for (int32_t height = 1; height < 90; height += 7) {
+            int32_t w = 97, h = height;
+            preprocess_bound(&w, &h, bound);
+            assert_true(w >= 1 && h >= 1 && w <= 97 && h <= height);
+            assert_true((uint32_t)(w * h) <= bound || (w == 97 && h == height));
+        }
+}
+
+static void test_a_bounded_picture_is_scaled_before_all_else(void **state) {
+    (void)state;
+    struct vision_model m = model_of(16, 64);
+    struct picture_options options = {.max_pixels = 24 * 16};
+    struct image in = picture(48, 32), small, want;
+    struct prepared p;
+    assert_int_equal(preprocess_picture(&m, &in, &options, &p, NULL), 0);
+    assert_int_equal(image_resize(&in, 24, 16, RESIZE_LANCZOS, &small, NULL), 0);
+    assert_int_equal(image_resize(&small, 64, 48, RESIZE_LANCZOS, &want, NULL), 0);
+    assert_int_equal(p.refined.width, 64);
+    assert_memory_equal(p.refined.rgb, want.rgb, 64 * 48 * 3);
+    image_clear(&want);
+    assert_int_equal(image_resize(&small, 16, 16, RESIZE_LANCZOS, &want, NULL), 0);
+    assert_memory_equal(p.overview.rgb, want.rgb, 16 * 16 * 3);
+    prepared_clear(&p);
+    image_clear(&in);
+    image_clear(&small);
+    image_clear(&want);
+}
+
+static void test_an_overview_alone_is_one_tile(void **state) {
+    (void)state;
+    struct vision_model m = model_of(16, 64);
+    struct picture_options options = {.overview_only = true};
+    struct image in = picture(48, 32), small;
+    struct prepared p;
+    assert_int_equal(preprocess_picture(&m, &in, &options, &p, NULL), 0);
+    assert_int_equal(p.layout.columns, 0);
+    assert_int_equal(p.layout.rows, 0);
+    assert_int_equal(p.layout.embeddings_per_tile, 64);
+    assert_null(p.refined.rgb);
+    assert_int_equal(image_resize(&in, 16, 16, RESIZE_LANCZOS, &small, NULL), 0);
+    check_tile(&m, &p, 0, &small, 0, 0);
+    prepared_clear(&p);
+    image_clear(&in);
+    image_clear(&small);
 }
 
 int main(void) {
@@ -150,6 +218,9 @@ int main(void) {
         cmocka_unit_test(test_tiles_go_row_by_row_and_the_overview_last),
         cmocka_unit_test(test_one_tile_is_also_seen_as_the_overview),
         cmocka_unit_test(test_refined_pictures_are_stretched_with_lanczos),
+        cmocka_unit_test(test_a_bound_on_pixels_keeps_the_shape),
+        cmocka_unit_test(test_a_bounded_picture_is_scaled_before_all_else),
+        cmocka_unit_test(test_an_overview_alone_is_one_tile),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

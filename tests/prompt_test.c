@@ -33,7 +33,7 @@ static void close_fixture(struct fixture *f) {
 /* A prompt of one picture and nothing else. */
 static int build_picture(struct fixture *f, struct picture_layout l, size_t most) {
     struct run run = {.kind = RUN_PICTURE};
-    struct rendering r = {&run, 1, NULL};
+    struct rendering r = {.runs = &run, .n_runs = 1};
     prompt_clear(&f->p);
     return prompt_build(&f->p, f->t, f->m, &r, &l, 1, most, &f->e);
 }
@@ -164,7 +164,7 @@ static void test_a_picture_without_a_layout_is_refused(void **state) {
     struct fixture f;
     open_fixture(&f);
     struct run run = {.kind = RUN_PICTURE, .picture = 1};
-    struct rendering r = {&run, 1, NULL};
+    struct rendering r = {.runs = &run, .n_runs = 1};
     struct picture_layout l = {1, 1, 4};
     assert_int_equal(prompt_build(&f.p, f.t, f.m, &r, &l, 1, 100, &f.e), ERR_BAD_REQUEST);
     run.picture = 0;

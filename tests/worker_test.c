@@ -12,28 +12,15 @@
 
 #include <cmocka.h>
 
-#include "tests/support/fake_broker.h"
-#include "tests/support/process.h"
-#include "tests/support/temp.h"
+#include "tests/support/worker_stage.h"
 
-#define WORKER QUIRE_BIN_DIR "/quire-worker"
-#define TEXT QUIRE_GOLDEN_DIR "/smolvlm/text.gguf"
-#define MMPROJ QUIRE_GOLDEN_DIR "/smolvlm/mmproj.gguf"
 #define OTHER_MMPROJ QUIRE_GOLDEN_DIR "/quant/mmproj.gguf"
-#define PICTURE QUIRE_GOLDEN_DIR "/pictures/p0.png"
 #define ENDLESS 3000 /* tokens: a second or more of work */
-
-struct stage {
-    struct temp_dir dir;
-    struct fake_broker broker;
-    struct process worker;
-    char log[TEMP_PATH_BYTES + 16];
-};
 
 /* ---- programs that end by themselves ---- */
 
 static int run_worker(const char *const *arguments, char **out) {
-    const char *argv[PROCESS_MAX_ARGUMENTS] = {WORKER};
+    const char *argv[PROCESS_MAX_ARGUMENTS] = {STAGE_WORKER};
     for (size_t i = 0; arguments[i] != NULL; i++)
         argv[i + 1] = arguments[i];
     return process_run(argv, NULL, true, out);
@@ -65,9 +52,9 @@ static void test_no_model_is_a_wrong_use(void **state) {
 static void test_unknown_words_are_a_wrong_use(void **state) {
     (void)state;
     const char *const flag[] = {"--modell", "x", NULL};
-    const char *const operand[] = {"--model", TEXT, "extra", NULL};
-    const char *const number[] = {"--model", TEXT, "--credits", "1000", NULL};
-    const char *const level[] = {"--model", TEXT, "--log-level", "loud", NULL};
+    const char *const operand[] = {"--model", STAGE_TEXT, "extra", NULL};
+    const char *const number[] = {"--model", STAGE_TEXT, "--credits", "1000", NULL};
+    const char *const level[] = {"--model", STAGE_TEXT, "--log-level", "loud", NULL};
     expect_refusal(flag, 2, "modell", "");
     expect_refusal(operand, 2, "extra", "");
     expect_refusal(number, 2, "credits", "1000");
@@ -76,29 +63,31 @@ static void test_unknown_words_are_a_wrong_use(void **state) {
 
 static void test_a_tower_of_another_model_is_refused(void **state) {
     (void)state;
-    const char *const arguments[] = {"--check", "--model", TEXT, "--mmproj", OTHER_MMPROJ, NULL};
+    const char *const arguments[] = {"--check",  "--model",    STAGE_TEXT,
+                                     "--mmproj", OTHER_MMPROJ, NULL};
     expect_refusal(arguments, error_exit_code(ERR_BAD_MODEL), OTHER_MMPROJ, "192");
 }
 
 static void test_unknown_template_name_is_refused(void **state) {
     (void)state;
-    const char *const arguments[] = {"--check", "--model", TEXT, "--chat-template", "odd", NULL};
+    const char *const arguments[] = {"--check",         "--model", STAGE_TEXT,
+                                     "--chat-template", "odd",     NULL};
     expect_refusal(arguments, error_exit_code(ERR_UNSUPPORTED), "odd", "smolvlm");
 }
 
 static void test_pages_beyond_the_memory_are_refused(void **state) {
     (void)state;
-    const char *const much[] = {"--check", "--model", TEXT, "--kv-memory", "900T", NULL};
-    const char *const little[] = {"--check", "--model", TEXT, "--kv-memory", "100", NULL};
+    const char *const much[] = {"--check", "--model", STAGE_TEXT, "--kv-memory", "900T", NULL};
+    const char *const little[] = {"--check", "--model", STAGE_TEXT, "--kv-memory", "100", NULL};
     expect_refusal(much, error_exit_code(ERR_NOMEM), "kv-memory", "MiB");
-    expect_refusal(little, error_exit_code(ERR_LIMIT), "100 bytes", TEXT);
+    expect_refusal(little, error_exit_code(ERR_LIMIT), "100 bytes", STAGE_TEXT);
 }
 
 static void test_a_damaged_model_is_refused(void **state) {
     (void)state;
     struct temp_dir dir;
     temp_dir_open(&dir);
-    FILE *f = fopen(TEXT, "rb");
+    FILE *f = fopen(STAGE_TEXT, "rb");
     assert_non_null(f);
     enum { PART = 1 << 20 };
     char *data = malloc(PART);
@@ -118,7 +107,8 @@ static void test_a_damaged_model_is_refused(void **state) {
 
 static void test_check_says_what_the_model_is(void **state) {
     (void)state;
-    const char *const arguments[] = {"--check", "--model", TEXT, "--mmproj", MMPROJ, NULL};
+    const char *const arguments[] = {"--check",  "--model",    STAGE_TEXT,
+                                     "--mmproj", STAGE_MMPROJ, NULL};
     expect_refusal(arguments, 0, "random-smolvlm-tiny1: llama, 4 layers", "vision 3 layers");
 }
 
@@ -129,155 +119,32 @@ static void test_help_and_version_are_there(void **state) {
     char *out;
     assert_int_equal(run_worker(help, &out), 0);
     assert_non_null(strstr(out, "--mmproj FILE"));
+    assert_non_null(strstr(out, "--feature-memory SIZE"));
     free(out);
     expect_refusal(version, 0, "quire-worker ", QUIRE_VERSION);
 }
 
 static void test_a_broker_address_that_is_none_is_a_wrong_use(void **state) {
     (void)state;
-    const char *const arguments[] = {"--model", TEXT,          "--kv-memory", "8M", "--broker",
+    const char *const arguments[] = {"--model", STAGE_TEXT,    "--kv-memory", "8M", "--broker",
                                      "nowhere", "--log-level", "off",         NULL};
     expect_refusal(arguments, 2, "nowhere", "connect");
 }
 
 /* ---- a worker at work ---- */
 
-static void start_worker(struct stage *s, const char *mmproj, const char *const *more) {
-    const char *argv[PROCESS_MAX_ARGUMENTS] = {
-        WORKER,      "--model", TEXT,          "--broker", s->broker.endpoint, "--name", "w0",
-        "--threads", "1",       "--kv-memory", "64M"};
-    size_t n = 11;
-    if (mmproj != NULL) {
-        argv[n++] = "--mmproj";
-        argv[n++] = mmproj;
-    }
-    while (more != NULL && *more != NULL)
-        argv[n++] = *more++;
-    process_start(&s->worker, argv, NULL, s->log);
-}
-
-static void open_stage(struct stage *s, const char *mmproj, const char *const *more) {
-    memset(s, 0, sizeof *s);
-    temp_dir_open(&s->dir);
-    (void)snprintf(s->log, sizeof s->log, "%s/log", s->dir.path);
-    fake_broker_open(&s->broker, &s->dir);
-    start_worker(s, mmproj, more);
-}
-
-static void come_up(struct stage *s) {
-    assert_int_equal(fake_next(&s->broker), MSG_READY);
-    fake_welcome(&s->broker);
-}
-
-static void close_stage(struct stage *s) {
-    process_kill(&s->worker);
-    fake_broker_close(&s->broker);
-    temp_dir_close(&s->dir);
-}
-
-static void expect_log(struct stage *s, const char *words) {
-    char *log = process_read_file(s->log);
-    assert_non_null(log);
-    if (strstr(log, words) == NULL)
-        fail_msg("\"%s\" is not in the log:\n%s", words, log);
-    free(log);
-}
-
-static void expect_exit(struct stage *s, int code) {
-    int status = process_wait(&s->worker, PROCESS_WAIT_MS);
-    assert_true(WIFEXITED(status));
-    assert_int_equal(WEXITSTATUS(status), code);
-}
-
-struct question {
-    struct request request;
-    struct request_message message;
-    struct request_part parts[2];
-};
-
-/* A greedy question of one message; shows picture 0 when asked to. */
-static void make_question(struct question *q, uint8_t id, bool picture, uint32_t max_tokens) {
-    memset(q, 0, sizeof *q);
-    request_init(&q->request);
-    memset(q->request.id.bytes, id, REQUEST_ID_BYTES);
-    q->request.sampling.temperature = 0;
-    q->request.max_tokens = max_tokens;
-    q->request.messages = &q->message;
-    q->request.n_messages = 1;
-    q->message.role = ROLE_USER;
-    q->message.parts = q->parts;
-    if (picture) {
-        q->parts[q->message.n_parts++] = (struct request_part){.kind = PART_PICTURE};
-        q->request.n_pictures = 1;
-    }
-    q->parts[q->message.n_parts++] =
-        (struct request_part){.kind = PART_TEXT, .text = {(const uint8_t *)"Where is it?", 12}};
-}
-
-static void ask(struct stage *s, uint64_t ticket, bool picture, uint32_t max_tokens) {
-    struct question q;
-    make_question(&q, (uint8_t)ticket, picture, max_tokens);
-    uint8_t data[4096];
-    struct bytes shown = {data, 0};
-    if (picture) {
-        FILE *f = fopen(PICTURE, "rb");
-        assert_non_null(f);
-        shown.size = fread(data, 1, sizeof data, f);
-        (void)fclose(f);
-    }
-    fake_send_work(&s->broker, ticket, &q.request, &shown, picture ? 1 : 0);
-}
-
-/* The next answer is TOKENS of that ticket. */
-static void expect_tokens(struct stage *s, uint64_t ticket) {
-    assert_int_equal(fake_next_answer(&s->broker), MSG_TOKENS);
-    assert_int_equal(s->broker.reply.ticket, ticket);
-}
-
-/* What comes for the ticket ends with ERROR of that code. */
-static void expect_error(struct stage *s, uint64_t ticket, int code) {
-    struct msg_error m;
-    enum message_type type;
-    do
-        type = fake_next_answer(&s->broker);
-    while (type == MSG_TOKENS);
-    assert_int_equal(type, MSG_ERROR);
-    assert_int_equal(s->broker.reply.ticket, ticket);
-    assert_int_equal(s->broker.reply.attempt, 1);
-    assert_int_equal(error_decode(&m, fake_frame(&s->broker), NULL), 0);
-    if (m.code != code)
-        fail_msg("%.*s", (int)m.text.size, (const char *)m.text.data);
-    assert_true(m.has_id);
-    assert_true(m.text.size > 0);
-}
-
-static void expect_done(struct stage *s, uint64_t ticket, struct msg_done *done) {
-    uint32_t n_tokens = 0;
-    struct msg_tokens tokens;
-    enum message_type type;
-    while ((type = fake_next_answer(&s->broker)) == MSG_TOKENS) {
-        assert_int_equal(s->broker.reply.ticket, ticket);
-        assert_int_equal(tokens_decode(&tokens, fake_frame(&s->broker), NULL), 0);
-        assert_int_equal(tokens.index, n_tokens);
-        n_tokens += tokens.n_tokens;
-        tokens_clear(&tokens);
-    }
-    assert_int_equal(type, MSG_DONE);
-    assert_int_equal(s->broker.reply.ticket, ticket);
-    assert_int_equal(done_decode(done, fake_frame(&s->broker), NULL), 0);
-    assert_int_equal(done->usage.answer_tokens, n_tokens);
-}
-
 static void test_ready_says_who_is_there(void **state) {
     (void)state;
     struct stage s;
     const char *const more[] = {"--credits", "3", "--context", "1000", NULL};
-    open_stage(&s, MMPROJ, more);
+    stage_open(&s, STAGE_MMPROJ, more);
     assert_int_equal(fake_next(&s.broker), MSG_READY);
     struct msg_ready m;
     assert_int_equal(ready_decode(&m, fake_frame(&s.broker), NULL), 0);
     assert_memory_equal(m.name.data, "w0", 2);
     assert_memory_equal(m.model.data, "random-smolvlm-tiny1", 20);
+    assert_int_equal(m.template_id.size, 7);
+    assert_memory_equal(m.template_id.data, "smolvlm", 7);
     assert_int_equal(m.credits, 3);
     assert_int_equal(m.context, 1000);
     assert_int_equal(m.pid, s.worker.pid);
@@ -293,28 +160,28 @@ static void test_ready_says_who_is_there(void **state) {
     assert_int_equal(s.broker.beat.pages_free, pages);
     assert_int_equal(s.broker.beat.active + s.broker.beat.waiting, 0);
     assert_true(s.broker.beat.rss_bytes > 0);
-    close_stage(&s);
+    stage_close(&s);
 }
 
 static void test_ready_is_said_again_until_it_is_answered(void **state) {
     (void)state;
     struct stage s;
-    open_stage(&s, NULL, NULL);
+    stage_open(&s, NULL, NULL);
     assert_int_equal(fake_next(&s.broker), MSG_READY);
     assert_int_equal(fake_next(&s.broker), MSG_READY);
     fake_welcome(&s.broker);
     fake_expect_beats(&s.broker, 2);
-    close_stage(&s);
+    stage_close(&s);
 }
 
 static void test_a_question_with_a_picture_is_answered(void **state) {
     (void)state;
     struct stage s;
     struct msg_done done;
-    open_stage(&s, MMPROJ, NULL);
-    come_up(&s);
-    ask(&s, 7, true, 8);
-    expect_done(&s, 7, &done);
+    stage_open(&s, STAGE_MMPROJ, NULL);
+    stage_come_up(&s);
+    stage_ask(&s, 7, true, 8);
+    stage_expect_done(&s, 7, &done);
     assert_int_equal(done.usage.answer_tokens, 8);
     assert_int_equal(done.usage.pictures_encoded, 1);
     assert_int_equal(done.reason, FINISH_LENGTH);
@@ -323,84 +190,84 @@ static void test_a_question_with_a_picture_is_answered(void **state) {
     fake_expect_beats(&s.broker, 2);
     assert_true(s.broker.beat.tokens_total >= 8);
     assert_true(s.broker.beat.tile_us > 0);
-    close_stage(&s);
+    stage_close(&s);
 }
 
 static void test_a_text_model_refuses_a_picture_and_goes_on(void **state) {
     (void)state;
     struct stage s;
     struct msg_done done;
-    open_stage(&s, NULL, NULL);
-    come_up(&s);
-    ask(&s, 1, true, 8);
-    expect_error(&s, 1, ERR_BAD_REQUEST);
-    ask(&s, 2, false, 8);
-    expect_done(&s, 2, &done);
-    close_stage(&s);
+    stage_open(&s, NULL, NULL);
+    stage_come_up(&s);
+    stage_ask(&s, 1, true, 8);
+    stage_expect_error(&s, 1, ERR_BAD_REQUEST);
+    stage_ask(&s, 2, false, 8);
+    stage_expect_done(&s, 2, &done);
+    stage_close(&s);
 }
 
 static void test_junk_is_answered_or_dropped_and_harms_nobody(void **state) {
     (void)state;
     struct stage s;
     struct msg_done done;
-    open_stage(&s, NULL, NULL);
-    come_up(&s);
+    stage_open(&s, NULL, NULL);
+    stage_come_up(&s);
     struct msg_work work = {.ticket = 5, .attempt = 1, .deadline_ms = 1000};
     struct wire_buffer b = {NULL, 0, 0};
     struct bytes junk = {(const uint8_t *)"\xde\xad\xbe\xef", 4};
     assert_int_equal(work_encode(&work, &b), 0);
     fake_send(&s.broker, &b, &junk, 1); /* no REQUEST in it */
-    expect_error(&s, 5, ERR_BAD_MESSAGE);
+    stage_expect_error(&s, 5, ERR_BAD_MESSAGE);
     work.ticket = 6;
     assert_int_equal(work_encode(&work, &b), 0);
     fake_send(&s.broker, &b, NULL, 0); /* nothing after it */
-    expect_error(&s, 6, ERR_BAD_MESSAGE);
+    stage_expect_error(&s, 6, ERR_BAD_MESSAGE);
     b.data = calloc(1, 4);
     b.size = b.capacity = 4;
     fake_send(&s.broker, &b, &junk, 1); /* no message at all */
-    ask(&s, 8, false, 4);
-    expect_done(&s, 8, &done);
-    close_stage(&s);
+    stage_ask(&s, 8, false, 4);
+    stage_expect_done(&s, 8, &done);
+    stage_close(&s);
 }
 
 static void test_a_deadline_that_passed_ends_the_request(void **state) {
     (void)state;
     struct stage s;
-    open_stage(&s, NULL, NULL);
-    come_up(&s);
+    stage_open(&s, NULL, NULL);
+    stage_come_up(&s);
     struct question q;
-    make_question(&q, 1, false, ENDLESS);
+    question_make(&q, 1, false, ENDLESS);
     q.request.deadline_ms = 20;
     fake_send_work(&s.broker, 1, &q.request, NULL, 0);
-    expect_error(&s, 1, ERR_DEADLINE);
-    close_stage(&s);
+    stage_expect_error(&s, 1, ERR_DEADLINE);
+    stage_close(&s);
 }
 
 static void test_cancel_ends_a_request(void **state) {
     (void)state;
     struct stage s;
     struct msg_done done;
-    open_stage(&s, NULL, NULL);
-    come_up(&s);
-    ask(&s, 1, false, ENDLESS);
-    expect_tokens(&s, 1);
+    stage_open(&s, NULL, NULL);
+    stage_come_up(&s);
+    stage_ask(&s, 1, false, ENDLESS);
+    stage_expect_tokens(&s, 1);
     fake_send_cancel(&s.broker, 99); /* of nothing */
     fake_send_cancel(&s.broker, 1);
-    expect_error(&s, 1, ERR_CANCELLED);
-    ask(&s, 2, false, 4);
-    expect_done(&s, 2, &done);
-    close_stage(&s);
+    stage_expect_error(&s, 1, ERR_CANCELLED);
+    stage_ask(&s, 2, false, 4);
+    stage_expect_done(&s, 2, &done);
+    stage_close(&s);
 }
 
 static void test_more_than_the_credits_is_refused_as_busy(void **state) {
     (void)state;
     struct stage s;
     const char *const more[] = {"--credits", "1", NULL};
-    open_stage(&s, NULL, more);
-    come_up(&s);
-    ask(&s, 1, false, ENDLESS);
-    expect_tokens(&s, 1);
-    ask(&s, 2, false, 4);
+    stage_open(&s, NULL, more);
+    stage_come_up(&s);
+    stage_ask(&s, 1, false, ENDLESS);
+    stage_expect_tokens(&s, 1);
+    stage_ask(&s, 2, false, 4);
     enum message_type type;
     while ((type = fake_next_answer(&s.broker)) == MSG_TOKENS)
         assert_int_equal(s.broker.reply.ticket, 1);
@@ -409,68 +276,68 @@ static void test_more_than_the_credits_is_refused_as_busy(void **state) {
     struct msg_error m;
     assert_int_equal(error_decode(&m, fake_frame(&s.broker), NULL), 0);
     assert_int_equal(m.code, ERR_BUSY);
-    close_stage(&s);
+    stage_close(&s);
 }
 
 static void test_drain_shows_in_heartbeats_and_ends(void **state) {
     (void)state;
     struct stage s;
     struct msg_done done;
-    open_stage(&s, NULL, NULL);
-    come_up(&s);
+    stage_open(&s, NULL, NULL);
+    stage_come_up(&s);
     fake_send_drain(&s.broker, true);
     fake_wait_draining(&s.broker, true);
-    ask(&s, 1, false, 4); /* it crossed with the drain: it is done all the same */
-    expect_done(&s, 1, &done);
+    stage_ask(&s, 1, false, 4); /* it crossed with the drain: it is done all the same */
+    stage_expect_done(&s, 1, &done);
     fake_send_drain(&s.broker, false);
     fake_wait_draining(&s.broker, false);
-    close_stage(&s);
+    stage_close(&s);
 }
 
 static void test_a_broker_that_forgot_gets_ready_and_no_old_answers(void **state) {
     (void)state;
     struct stage s;
     struct msg_done done;
-    open_stage(&s, NULL, NULL);
-    come_up(&s);
-    ask(&s, 1, false, ENDLESS);
-    expect_tokens(&s, 1);
+    stage_open(&s, NULL, NULL);
+    stage_come_up(&s);
+    stage_ask(&s, 1, false, ENDLESS);
+    stage_expect_tokens(&s, 1);
     s.broker.known = false;
     enum message_type type;
     while ((type = fake_next_answer(&s.broker)) == MSG_TOKENS)
         ;
     assert_int_equal(type, MSG_READY);
     fake_welcome(&s.broker);
-    ask(&s, 2, false, 4);
-    expect_done(&s, 2, &done); /* and nothing of ticket 1 between */
-    close_stage(&s);
+    stage_ask(&s, 2, false, 4);
+    stage_expect_done(&s, 2, &done); /* and nothing of ticket 1 between */
+    stage_close(&s);
 }
 
 static void test_a_restarted_broker_is_found_again(void **state) {
     (void)state;
     struct stage s;
     struct msg_done done;
-    open_stage(&s, NULL, NULL);
-    come_up(&s);
-    ask(&s, 1, false, ENDLESS);
-    expect_tokens(&s, 1);
+    stage_open(&s, NULL, NULL);
+    stage_come_up(&s);
+    stage_ask(&s, 1, false, ENDLESS);
+    stage_expect_tokens(&s, 1);
     fake_broker_restart(&s.broker);
     enum message_type type;
     while ((type = fake_next_answer(&s.broker)) == MSG_TOKENS)
         ;
     assert_int_equal(type, MSG_READY);
     fake_welcome(&s.broker);
-    ask(&s, 2, false, 4);
-    expect_done(&s, 2, &done);
-    close_stage(&s);
+    stage_ask(&s, 2, false, 4);
+    stage_expect_done(&s, 2, &done);
+    stage_close(&s);
 }
 
 static void test_a_silent_broker_is_called_on_a_new_connection(void **state) {
     (void)state;
     struct stage s;
-    open_stage(&s, NULL, NULL);
+    stage_open(&s, NULL, NULL);
     s.broker.dead_ms = 4 * FAKE_HEARTBEAT_MS;
-    come_up(&s);
+    stage_come_up(&s);
     fake_expect_beats(&s.broker, 1);
     uint8_t before[FAKE_IDENTITY_BYTES];
     size_t before_bytes = s.broker.identity_bytes;
@@ -480,43 +347,43 @@ static void test_a_silent_broker_is_called_on_a_new_connection(void **state) {
     assert_int_equal(fake_next(&s.broker), MSG_READY);
     assert_false(before_bytes == s.broker.identity_bytes &&
                  memcmp(before, s.broker.identity, before_bytes) == 0);
-    expect_log(&s, "broker-silent");
-    close_stage(&s);
+    stage_expect_log(&s, "broker-silent");
+    stage_close(&s);
 }
 
 static void test_a_worker_that_is_not_wanted_says_why_and_ends(void **state) {
     (void)state;
     struct stage s;
-    open_stage(&s, NULL, NULL);
+    stage_open(&s, NULL, NULL);
     assert_int_equal(fake_next(&s.broker), MSG_READY);
     fake_send_error(&s.broker, ERR_BAD_REQUEST, "another process has this name");
-    expect_exit(&s, error_exit_code(ERR_BAD_REQUEST));
-    expect_log(&s, "quire-worker: the broker at ");
-    expect_log(&s, "another process has this name");
-    close_stage(&s);
+    stage_expect_exit(&s, error_exit_code(ERR_BAD_REQUEST));
+    stage_expect_log(&s, "quire-worker: the broker at ");
+    stage_expect_log(&s, "another process has this name");
+    stage_close(&s);
 }
 
 static void test_a_broker_that_says_not_now_is_asked_again(void **state) {
     (void)state;
     struct stage s;
-    open_stage(&s, NULL, NULL);
+    stage_open(&s, NULL, NULL);
     assert_int_equal(fake_next(&s.broker), MSG_READY);
     fake_send_error(&s.broker, ERR_SHUTTING_DOWN, "the broker is shutting down");
     assert_int_equal(fake_next(&s.broker), MSG_READY);
-    close_stage(&s);
+    stage_close(&s);
 }
 
 static void test_sigterm_lets_requests_finish(void **state) {
     (void)state;
     struct stage s;
     struct msg_done done;
-    open_stage(&s, NULL, NULL);
-    come_up(&s);
-    ask(&s, 1, false, 600);
-    expect_tokens(&s, 1);
+    stage_open(&s, NULL, NULL);
+    stage_come_up(&s);
+    stage_ask(&s, 1, false, 600);
+    stage_expect_tokens(&s, 1);
     process_signal(&s.worker, SIGTERM);
     fake_wait_draining(&s.broker, true);
-    ask(&s, 2, false, 4);
+    stage_ask(&s, 2, false, 4);
     enum message_type type;
     bool refused = false;
     while ((type = fake_next_answer(&s.broker)) != MSG_DONE) {
@@ -531,37 +398,37 @@ static void test_sigterm_lets_requests_finish(void **state) {
     assert_int_equal(done.usage.answer_tokens, 600);
     assert_true(refused);
     assert_int_equal(fake_next(&s.broker), MSG_GOODBYE);
-    expect_exit(&s, 0);
-    close_stage(&s);
+    stage_expect_exit(&s, 0);
+    stage_close(&s);
 }
 
 static void test_time_to_finish_is_bounded(void **state) {
     (void)state;
     struct stage s;
     const char *const more[] = {"--drain-seconds", "0", NULL};
-    open_stage(&s, NULL, more);
-    come_up(&s);
-    ask(&s, 1, false, ENDLESS);
-    expect_tokens(&s, 1);
+    stage_open(&s, NULL, more);
+    stage_come_up(&s);
+    stage_ask(&s, 1, false, ENDLESS);
+    stage_expect_tokens(&s, 1);
     process_signal(&s.worker, SIGTERM);
-    expect_error(&s, 1, ERR_SHUTTING_DOWN);
+    stage_expect_error(&s, 1, ERR_SHUTTING_DOWN);
     assert_int_equal(fake_next(&s.broker), MSG_GOODBYE);
-    expect_exit(&s, 0);
-    close_stage(&s);
+    stage_expect_exit(&s, 0);
+    stage_close(&s);
 }
 
 static void test_a_second_signal_ends_it_at_once(void **state) {
     (void)state;
     struct stage s;
-    open_stage(&s, NULL, NULL);
-    come_up(&s);
-    ask(&s, 1, false, ENDLESS);
-    expect_tokens(&s, 1);
+    stage_open(&s, NULL, NULL);
+    stage_come_up(&s);
+    stage_ask(&s, 1, false, ENDLESS);
+    stage_expect_tokens(&s, 1);
     process_signal(&s.worker, SIGINT);
     fake_wait_draining(&s.broker, true);
     process_signal(&s.worker, SIGTERM);
-    expect_exit(&s, 128 + SIGTERM);
-    close_stage(&s);
+    stage_expect_exit(&s, 128 + SIGTERM);
+    stage_close(&s);
 }
 
 /* CPU time of a process so far, in clock ticks. */
@@ -598,18 +465,18 @@ static void test_a_broker_that_does_not_read_stops_the_engine_and_loses_nothing(
     (void)state;
     struct stage s;
     struct msg_done done;
-    open_stage(&s, NULL, NULL);
-    come_up(&s);
+    stage_open(&s, NULL, NULL);
+    stage_come_up(&s);
     struct question q;
-    make_question(&q, 1, false, ENDLESS);
+    question_make(&q, 1, false, ENDLESS);
     q.request.logprobs = LIMIT_LOGPROBS; /* makes every message large */
     fake_send_work(&s.broker, 1, &q.request, NULL, 0);
     unsigned long ticks = wait_until_idle(&s.worker);
-    expect_done(&s, 1, &done);
+    stage_expect_done(&s, 1, &done);
     assert_true(cpu_ticks(&s.worker) > ticks + ticks / 5); /* it had stopped half way */
     assert_int_equal(done.usage.answer_tokens, ENDLESS);
     fake_expect_beats(&s.broker, 2);
-    close_stage(&s);
+    stage_close(&s);
 }
 
 static void test_it_leaves_when_its_parent_is_killed(void **state) {
@@ -622,9 +489,9 @@ static void test_it_leaves_when_its_parent_is_killed(void **state) {
     const char *const argv[] = {"/bin/sh",
                                 "-c",
                                 "\"$0\" \"$@\" & wait",
-                                WORKER,
+                                STAGE_WORKER,
                                 "--model",
-                                TEXT,
+                                STAGE_TEXT,
                                 "--broker",
                                 s.broker.endpoint,
                                 "--threads",
@@ -636,11 +503,11 @@ static void test_it_leaves_when_its_parent_is_killed(void **state) {
                                 "--die-with-parent",
                                 NULL};
     process_start(&s.worker, argv, NULL, s.log);
-    come_up(&s);
+    stage_come_up(&s);
     fake_expect_beats(&s.broker, 1);
     process_kill(&s.worker); /* the shell */
     assert_int_equal(fake_next(&s.broker), MSG_GOODBYE);
-    close_stage(&s);
+    stage_close(&s);
 }
 
 static void test_without_a_broker_it_waits_and_leaves_when_told(void **state) {
@@ -650,7 +517,7 @@ static void test_without_a_broker_it_waits_and_leaves_when_told(void **state) {
     temp_dir_open(&s.dir);
     (void)snprintf(s.log, sizeof s.log, "%s/log", s.dir.path);
     (void)snprintf(s.broker.endpoint, sizeof s.broker.endpoint, "ipc://%s/none.ipc", s.dir.path);
-    start_worker(&s, NULL, NULL);
+    stage_start_worker(&s, NULL, NULL);
     char *log = NULL;
     for (int i = 0; i < 4000 && (log == NULL || strstr(log, "broker-awaited") == NULL); i++) {
         free(log);
@@ -661,7 +528,7 @@ static void test_without_a_broker_it_waits_and_leaves_when_told(void **state) {
     assert_non_null(strstr(log, "broker-awaited"));
     free(log);
     process_signal(&s.worker, SIGTERM);
-    expect_exit(&s, 0);
+    stage_expect_exit(&s, 0);
     temp_dir_close(&s.dir);
 }
 

@@ -19,8 +19,21 @@ static int take_pictures(struct assignment *a, struct error *e) {
     return 0;
 }
 
+static int take_chain(struct assignment *a, struct chain_root root, struct error *e) {
+    if (root.seed == 0)
+        return 0;
+    root.tenant = a->request.tenant;
+    int rc = chain_make(&a->chain, &root, &a->request, a->pictures, e);
+    if (rc == 0) {
+        a->job.chain = &a->chain;
+        a->job.chain_seed = root.seed;
+    }
+    return rc;
+}
+
 int assignment_open(struct assignment **out, struct wire_message *m, int64_t now_us,
-                    struct msg_work *work, bool *named, struct request_id *id, struct error *e) {
+                    const struct chain_root *root, struct msg_work *work, bool *named,
+                    struct request_id *id, struct error *e) {
     *out = NULL;
     *named = false;
     memset(id, 0, sizeof *id);
@@ -40,6 +53,8 @@ int assignment_open(struct assignment **out, struct wire_message *m, int64_t now
     if (rc == 0)
         rc = request_decode(&a->request, wire_frame(&a->frames, 1), a->frames.n_frames - 2, e);
     *id = a->request.id;
+    if (rc == 0)
+        rc = take_chain(a, *root, e);
     if (rc < 0) {
         assignment_close(a);
         return rc;
@@ -56,6 +71,7 @@ int assignment_open(struct assignment **out, struct wire_message *m, int64_t now
 void assignment_close(struct assignment *a) {
     if (a == NULL)
         return;
+    chain_clear(&a->chain);
     request_clear(&a->request);
     wire_message_close(&a->frames);
     free(a);

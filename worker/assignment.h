@@ -15,15 +15,18 @@ struct assignment {
     bool silenced; /* nobody wants its answer any more: what comes of it is dropped */
     struct request request;
     struct bytes pictures[LIMIT_PICTURES];
+    struct chain chain;
     struct wire_message frames; /* WORK, REQUEST, pictures */
 };
 
-/* Takes m's frames (m is empty afterwards) when its first one is a WORK. On failure *out is NULL;
+/* Takes m's frames (m is empty afterwards) when its first one is a WORK. The job's chain grows from
+ * `root`, to which the request's tenant is added; with seed 0 it has none. On failure *out is NULL;
  * *work is set as soon as it could be read, *named says so, and *id is the request's where that
  * could be read: then the broker is owed an ERROR for it. ERR_BAD_MESSAGE, ERR_LIMIT, ERR_NOMEM,
  * ... */
 int assignment_open(struct assignment **out, struct wire_message *m, int64_t now_us,
-                    struct msg_work *work, bool *named, struct request_id *id, struct error *e);
+                    const struct chain_root *root, struct msg_work *work, bool *named,
+                    struct request_id *id, struct error *e);
 void assignment_close(struct assignment *a); /* NULL is fine */
 
 /* The assignment that job is part of. */

@@ -7,7 +7,11 @@
  *
  * Answers wait in the runner's queue while the socket takes nothing; when that is full, the engine
  * stops. It goes on when the socket does, or when the silence ended the registration. ZMQ_IMMEDIATE
- * keeps messages from piling up for a connection that is not there. */
+ * keeps messages from piling up for a connection that is not there.
+ *
+ * What the worker holds is told in LINKS: before a request ends, since the next turn of the
+ * conversation may come at once, and in between now and then. A broker that has just taken the
+ * worker in is told everything from the start. */
 #include "worker/io.h"
 
 #include <errno.h>
@@ -71,7 +75,7 @@ static void note_waiting(struct io *io, int64_t now_ms) {
     log_info("broker-awaited", "endpoint=%s", io->options.endpoint);
 }
 
-static void serve_link(struct io *io) {
+static void serve_registration(struct io *io) {
     int64_t now_ms = clock_ms();
     enum registration_action action = registration_next(&io->registration, now_ms);
     bool sent;
@@ -153,14 +157,20 @@ static int open_signals(struct io *io, struct error *e) {
     return 0;
 }
 
-int io_open(struct io **out, const struct engine *g, struct runner *r, const struct io_options *o,
-            struct error *e) {
+int io_open(struct io **out, const struct engine *g, struct runner *r, struct holdings *h,
+            const struct io_options *o, struct error *e) {
     *out = NULL;
     struct io *io = calloc(1, sizeof *io);
-    if (io == NULL)
+    struct holdings_news *news = malloc(sizeof *news);
+    if (io == NULL || news == NULL) {
+        free(io);
+        free(news);
         return error_set(e, ERR_NOMEM, "no memory for the I/O thread");
+    }
+    io->news = news;
     io->engine = g;
     io->runner = r;
+    io->holdings = h;
     io->options = *o;
     io->signals = -1;
     wire_message_init(&io->incoming);
@@ -199,7 +209,21 @@ void io_close(struct io *io) {
         (void)zmq_ctx_term(io->context);
     if (io->signals >= 0)
         (void)close(io->signals);
+    free(io->news);
     free(io);
+}
+
+/* How long nothing has to be done by itself. */
+static int rest_ms(struct io *io) {
+    int64_t now_ms = clock_ms();
+    if (io->event != NULL && io->outgoing.n_frames == 0)
+        return 0; /* what it waited for was dropped */
+    int rest = registration_wait_ms(&io->registration, now_ms);
+    int64_t links_ms = io->links_due_ms - now_ms;
+    if (links_ms >= rest || io->outgoing.n_frames > 0 || !io_tells_links(io) ||
+        !holdings_pending(io->holdings))
+        return rest;
+    return links_ms > 0 ? (int)links_ms : 0;
 }
 
 static void wait(struct io *io) {
@@ -210,7 +234,7 @@ static void wait(struct io *io) {
     };
     /* While an answer waits for the socket, the engine's events stay where they are. */
     int n = io->outgoing.n_frames > 0 ? 2 : 3;
-    if (zmq_poll(items, n, registration_wait_ms(&io->registration, clock_ms())) < 0)
+    if (zmq_poll(items, n, rest_ms(io)) < 0)
         return; /* a signal: the next round finds it */
     if ((items[1].revents & ZMQ_POLLIN) != 0)
         on_signal(io);
@@ -227,11 +251,13 @@ static void wait(struct io *io) {
 int io_run(struct io *io, struct error *e) {
     io->error = e;
     while (io->fatal == 0 && !may_leave(io)) {
-        serve_link(io);
+        serve_registration(io);
         if (io->fatal == 0)
             wait(io);
         if (io->fatal == 0)
             io_pass_events(io);
+        if (io->fatal == 0)
+            io_pass_links(io);
     }
     if (io->fatal != 0)
         return io->fatal;

@@ -1,4 +1,4 @@
-/* io_inside.h - the I/O thread's state, shared by io.c, io_receive.c and io_send.c only. */
+/* io_inside.h - the I/O thread's state, shared by the io*.c files only. */
 #ifndef QUIRE_WORKER_IO_INSIDE_H
 #define QUIRE_WORKER_IO_INSIDE_H
 
@@ -12,15 +12,20 @@
 struct io {
     const struct engine *engine;
     struct runner *runner;
+    struct holdings *holdings;
     struct io_options options;
     void *context, *socket;
     int signals;
     uint64_t incarnation;
+    uint64_t chain_seed; /* the broker's; 0: it wants no links */
     struct registration registration;
     struct assignment *assignments[ENGINE_MAX_SEQUENCES]; /* the first n, in no order */
     size_t n_assignments;
     struct wire_message incoming;
     struct wire_message outgoing; /* frames in it: they could not be sent yet */
+    struct event *event;          /* the engine's next one, not yet passed on; NULL: none */
+    struct holdings_news *news;   /* owned: the LINKS being made */
+    int64_t links_due_ms;         /* not before this is the broker told of links by themselves */
     bool blocked;                 /* something waits for the socket */
     bool drained;                 /* the broker asked for no new work */
     bool leaving;                 /* a signal did */
@@ -39,6 +44,7 @@ void io_fail(struct io *io, int code, const struct error *e);
 /* A request at hand that somebody waits for; NULL for others. */
 struct assignment *io_find(struct io *io, uint64_t ticket, uint32_t attempt);
 void io_cancel(struct assignment *a);
+void io_forget(struct io *io, struct assignment *a); /* the engine has done with it */
 /* The registration is over: nobody waits for the answers any more. */
 void io_drop_all(struct io *io, const char *why);
 
@@ -50,9 +56,18 @@ void io_send_goodbye(struct io *io);
  * socket full, the broker hears nothing and the deadline ends the request. */
 void io_refuse(struct io *io, const struct msg_work *work, const struct request_id *id, int code,
                const char *text);
-/* The engine's events to the socket, as far as it takes them. */
-void io_pass_events(struct io *io);
 void io_push_outgoing(struct io *io); /* what waits in io->outgoing */
+/* What all chains of this worker and broker grow from; without a tenant. */
+struct chain_root io_chain_root(const struct io *io);
+
+/* ---- io_pass.c ---- */
+
+/* The engine's events to the socket, as far as it takes them; LINKS before a request's last one. */
+void io_pass_events(struct io *io);
+/* Whether the broker takes LINKS now. */
+bool io_tells_links(const struct io *io);
+/* Links that no request's end has sent, when it is time. */
+void io_pass_links(struct io *io);
 
 /* ---- io_receive.c ---- */
 

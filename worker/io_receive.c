@@ -13,7 +13,8 @@ static void on_work(struct io *io) {
     struct request_id id;
     bool named;
     struct error e;
-    int rc = assignment_open(&a, &io->incoming, clock_us(), &work, &named, &id, &e);
+    struct chain_root root = io_chain_root(io);
+    int rc = assignment_open(&a, &io->incoming, clock_us(), &root, &work, &named, &id, &e);
     if (rc == 0 && (io->leaving || io->registration.state != REGISTRATION_UP))
         rc = error_set(&e, ERR_SHUTTING_DOWN, "worker \"%s\" takes no more requests",
                        io->options.name);
@@ -56,12 +57,23 @@ static int on_welcome(struct io *io, struct bytes frame, struct error *e) {
         return error_set(e, ERR_BAD_VERSION, "the broker chose version %u", m.version);
     bool new = io->registration.state != REGISTRATION_UP;
     registration_welcomed(&io->registration, m.heartbeat_ms, m.dead_ms, clock_ms());
+    io->chain_seed = m.seed;
+    holdings_seed(io->holdings, m.seed);
+    if (new)
+        holdings_resync(io->holdings);
     if (new)
         log_info("registered", "endpoint=%s name=%s model=%s heartbeat_ms=%u dead_ms=%u",
                  io->options.endpoint, io->options.name, io->engine->text.name, m.heartbeat_ms,
                  m.dead_ms);
     io->was_up = true;
     return 0;
+}
+
+static int on_inventory(struct io *io, struct bytes frame, struct error *e) {
+    int rc = inventory_decode(frame, e);
+    if (rc == 0)
+        holdings_resync(io->holdings);
+    return rc;
 }
 
 static int on_drain(struct io *io, struct bytes frame, struct error *e) {
@@ -127,6 +139,8 @@ static int dispatch(struct io *io, struct error *e) {
         return on_drain(io, frame, e);
     case MSG_BEAT:
         return on_beat(io, frame, e);
+    case MSG_INVENTORY:
+        return on_inventory(io, frame, e);
     case MSG_ERROR:
         return on_error(io, frame, e);
     default:

@@ -1,4 +1,4 @@
-/* io_send.c - requests at hand, and what the broker is told. */
+/* io_send.c - requests at hand, and what the broker is told by ourselves. */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -22,7 +22,7 @@ struct assignment *io_find(struct io *io, uint64_t ticket, uint32_t attempt) {
     return NULL;
 }
 
-static void forget_assignment(struct io *io, struct assignment *a) {
+void io_forget(struct io *io, struct assignment *a) {
     for (size_t i = 0; i < io->n_assignments; i++) {
         if (io->assignments[i] == a) {
             io->assignments[i] = io->assignments[--io->n_assignments];
@@ -79,6 +79,15 @@ static bool send_now(struct io *io, struct wire_buffer *b) {
     return rc == 0;
 }
 
+struct chain_root io_chain_root(const struct io *io) {
+    const char *template = template_name(io->engine->template);
+    return (struct chain_root){
+        .seed = io->chain_seed,
+        .fingerprint = io->engine->fingerprint,
+        .template_id = {(const uint8_t *)template, strlen(template)},
+    };
+}
+
 bool io_send_ready(struct io *io) {
     const struct engine *g = io->engine;
     struct msg_ready ready = {
@@ -87,6 +96,7 @@ bool io_send_ready(struct io *io) {
         .name = {(const uint8_t *)io->options.name, strlen(io->options.name)},
         .incarnation = io->incarnation,
         .model = {(const uint8_t *)g->text.name, strlen(g->text.name)},
+        .template_id = io_chain_root(io).template_id,
         .software = {(const uint8_t *)SOFTWARE, strlen(SOFTWARE)},
         .credits = (uint32_t)g->max_sequences,
         .pages_total = pages_total(g->pages),
@@ -111,9 +121,12 @@ bool io_send_heartbeat(struct io *io) {
         .prefill_us_per_position = load.prefill_us_per_position,
         .decode_us_per_token = load.decode_us_per_token,
         .tile_us = load.tile_us,
+        .step_us = load.step_us,
         .tokens_total = load.tokens_total,
         .positions_total = load.positions_total,
         .rss_bytes = machine_resident_bytes(),
+        .pages_evicted = load.pages_evicted,
+        .feature_bytes = load.feature_bytes,
         .draining = io->drained || io->leaving,
     };
     struct wire_buffer b = {NULL, 0, 0};
@@ -138,27 +151,4 @@ void io_refuse(struct io *io, const struct msg_work *work, const struct request_
         wire_send(io->socket, &m, &e) != 0)
         log_warn("refusal-lost", "ticket=%llu", (unsigned long long)work->ticket);
     wire_message_close(&m);
-}
-
-void io_pass_events(struct io *io) {
-    struct event *event;
-    while (io->outgoing.n_frames == 0 && (event = runner_next(io->runner)) != NULL) {
-        struct assignment *a = assignment_of(event->job);
-        int rc = 0;
-        if (!a->silenced && !event->failed)
-            rc = assignment_reply(&a->work, io->incarnation, wire_bytes(&event->message),
-                                  &io->outgoing);
-        if (!a->silenced && (event->failed || rc < 0)) {
-            a->silenced = true; /* a stream with a gap must not go on */
-            io_cancel(a);
-            io_refuse(io, &a->work, &a->request.id, ERR_NOMEM,
-                      "the worker has no memory for the answer");
-        }
-        bool last = event->last;
-        runner_return(io->runner, event);
-        if (last)
-            forget_assignment(io, a);
-        if (io->outgoing.n_frames > 0)
-            io_push_outgoing(io);
-    }
 }

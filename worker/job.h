@@ -12,6 +12,7 @@
 #include "common/bytes.h"
 #include "common/error.h"
 #include "proto/message.h"
+#include "proto/segments.h"
 
 struct job {
     const struct request *request;
@@ -19,6 +20,8 @@ struct job {
     int64_t arrived_us;           /* clock_us */
     int64_t deadline_us;          /* clock_us; past it the job fails with ERR_DEADLINE */
     atomic_bool cancelled;        /* set once by whoever wants it to end */
+    const struct chain *chain;    /* the request's links, borrowed; NULL: nobody is told of them */
+    uint64_t chain_seed;          /* that it was made with */
 };
 
 enum outcome_kind { OUTCOME_PROGRESS, OUTCOME_TOKENS, OUTCOME_DONE, OUTCOME_ERROR };
@@ -39,9 +42,12 @@ struct outcome {
 struct load {
     uint32_t active, waiting;
     uint32_t pages_free;
-    uint32_t prefill_us_per_position, decode_us_per_token,
-        tile_us; /* moving averages; 0: none yet */
+    /* Moving averages; 0: none yet. step_us: of a step's time, what does not depend on its
+     * positions. */
+    uint32_t prefill_us_per_position, decode_us_per_token, tile_us, step_us;
     uint64_t tokens_total, positions_total;
+    uint64_t pages_evicted; /* since start */
+    uint64_t feature_bytes; /* embeddings of pictures kept */
 };
 
 #endif

@@ -36,6 +36,7 @@ static int open_engine(const struct settings *s, struct engine **out, struct err
         .chat_template = s->chat_template,
         .threads = (int)s->threads,
         .kv_bytes = (size_t)s->kv_bytes,
+        .feature_bytes = (size_t)s->feature_bytes,
         .context = (uint32_t)s->context,
         .max_sequences = (int32_t)s->credits,
     };
@@ -43,22 +44,30 @@ static int open_engine(const struct settings *s, struct engine **out, struct err
 }
 
 static int serve(const struct settings *s, struct engine *g, struct error *e) {
-    struct scheduler_options scheduling = {.max_pictures = (uint32_t)s->max_pictures};
     struct io_options talking = {
         .endpoint = s->broker,
         .name = s->name,
         .drain_ms = (uint32_t)s->drain_seconds * 1000,
     };
+    struct holdings *holdings = NULL;
     struct runner *runner = NULL;
     struct io *io = NULL;
-    int rc = runner_open(&runner, g, &scheduling, s->name, e);
+    int rc = holdings_open(&holdings, HOLDINGS_RECORDS, e);
+    if (rc == 0) {
+        struct scheduler_options scheduling = {
+            .max_pictures = (uint32_t)s->max_pictures,
+            .holdings = holdings,
+        };
+        rc = runner_open(&runner, g, &scheduling, s->name, e);
+    }
     if (rc == 0)
-        rc = io_open(&io, g, runner, &talking, e);
+        rc = io_open(&io, g, runner, holdings, &talking, e);
     if (rc == 0)
         rc = io_run(io, e);
     hold_signals(SIG_UNBLOCK);
     runner_close(runner);
     io_close(io);
+    holdings_close(holdings);
     return rc;
 }
 

@@ -44,7 +44,8 @@ enum registration_action registration_next(struct registration *l, int64_t now_m
     l->asked_ms = now_ms;
     if (gap_ms > REGISTRATION_SLEPT_MS)
         l->heard_ms += gap_ms;
-    if (l->state == REGISTRATION_UP && now_ms - l->heard_ms > (int64_t)l->dead_ms * REGISTRATION_SILENCE)
+    if (l->state == REGISTRATION_UP &&
+        now_ms - l->heard_ms > (int64_t)l->dead_ms * REGISTRATION_SILENCE)
         return REGISTRATION_RECONNECT;
     if (now_ms < l->due_ms)
         return REGISTRATION_REST;
@@ -92,8 +93,10 @@ static uint32_t within(uint32_t value, uint32_t low, uint32_t high) {
     return value < low ? low : value > high ? high : value;
 }
 
-void registration_welcomed(struct registration *l, uint32_t heartbeat_ms, uint32_t dead_ms, int64_t now_ms) {
-    l->heartbeat_ms = within(heartbeat_ms, REGISTRATION_HEARTBEAT_MIN_MS, REGISTRATION_HEARTBEAT_MAX_MS);
+void registration_welcomed(struct registration *l, uint32_t heartbeat_ms, uint32_t dead_ms,
+                           int64_t now_ms) {
+    l->heartbeat_ms =
+        within(heartbeat_ms, REGISTRATION_HEARTBEAT_MIN_MS, REGISTRATION_HEARTBEAT_MAX_MS);
     l->dead_ms = dead_ms > l->heartbeat_ms ? dead_ms : l->heartbeat_ms;
     l->heard_ms = now_ms;
     if (l->state == REGISTRATION_UP)

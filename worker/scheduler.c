@@ -4,6 +4,11 @@
  * one piece of prompt work. Prompts take turns for it, so that a short question is not stuck behind
  * a long document; a chunk that one prompt does not fill is filled up by the next ones.
  *
+ * A prompt that goes a way which an earlier one is just computing waits for that (its leader), as
+ * far as the two are equal, and takes over its pages. Who began earlier never waits for who began
+ * later, so somebody always computes; when the leader ends half way, the next one finds what it
+ * left and goes on.
+ *
  * Waiting for pages keeps the order of arrival, also where a later, smaller request would fit:
  * otherwise a large one might wait for ever. The first in line always gets its pages in the end,
  * since the context of a request is never more than all pages hold and those who have pages can
@@ -11,42 +16,30 @@
 #include "worker/scheduler.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/clock.h"
 #include "common/must.h"
+#include "worker/rates.h"
 #include "worker/task.h"
-
-#define RATE_KEEP 0.9 /* how much of a moving average the next measurement leaves */
-
-struct rate {
-    double us, n; /* of what was measured lately, older parts fading */
-};
 
 struct scheduler {
     struct engine *engine;
+    struct task_world world;
     uint32_t max_pictures, chunk, chunk_shared;
-    scheduler_outcome *tell;
-    void *arg;
     struct task *tasks; /* [n_tasks], owned */
     uint32_t n_tasks;
     uint32_t turn; /* the task that is asked first for prompt work */
-    uint64_t next_serial;
+    uint64_t next_serial, next_admitted;
     struct step_row *rows; /* [ENGINE_CHUNK + n_tasks], owned: the step being made */
     struct task **owners;  /* [n_tasks], owned: tasks of the rows that want logits, in order */
-    struct rate prefill, decode, tile;
+    struct rates rates;
     uint64_t tokens_total, positions_total;
 };
 
-static void rate_add(struct rate *r, int64_t us, uint32_t n) {
-    r->us = r->us * RATE_KEEP + (double)us;
-    r->n = r->n * RATE_KEEP + (double)n;
-}
-
-static uint32_t rate_us(const struct rate *r) {
-    if (r->n <= 0)
-        return 0;
-    double us = r->us / r->n;
-    return us < 1 ? 1 : us > UINT32_MAX ? UINT32_MAX : (uint32_t)us;
+static void hear_of_pictures(struct engine *g, struct holdings *h) {
+    if (g->feature_cache != NULL)
+        feature_cache_on_drop(g->feature_cache, h != NULL ? holdings_dropped : NULL, h);
 }
 
 int scheduler_open(struct scheduler **out, struct engine *g, const struct scheduler_options *o,
@@ -56,8 +49,7 @@ int scheduler_open(struct scheduler **out, struct engine *g, const struct schedu
     if (s == NULL)
         return error_set(e, ERR_NOMEM, "no memory for a scheduler");
     s->engine = g;
-    s->tell = tell;
-    s->arg = arg;
+    s->world = (struct task_world){.engine = g, .holdings = o->holdings, .tell = tell, .arg = arg};
     s->max_pictures = o->max_pictures;
     s->chunk = o->chunk > 0 ? (uint32_t)o->chunk : ENGINE_CHUNK;
     s->chunk_shared = o->chunk_shared > 0 ? (uint32_t)o->chunk_shared : SCHEDULER_CHUNK_SHARED;
@@ -70,6 +62,13 @@ int scheduler_open(struct scheduler **out, struct engine *g, const struct schedu
         scheduler_close(s);
         return error_set(e, ERR_NOMEM, "no memory for %u requests at a time", s->n_tasks);
     }
+    int rc = tree_open(&s->world.tree, g->pages, s->n_tasks,
+                       o->holdings != NULL ? holdings_dropped : NULL, o->holdings, e);
+    if (rc < 0) {
+        scheduler_close(s);
+        return rc;
+    }
+    hear_of_pictures(g, o->holdings);
     *out = s;
     return 0;
 }
@@ -80,6 +79,8 @@ void scheduler_close(struct scheduler *s) {
     for (uint32_t i = 0; s->tasks != NULL && i < s->n_tasks; i++)
         if (s->tasks[i].state != TASK_FREE)
             task_clear(&s->tasks[i]);
+    hear_of_pictures(s->engine, NULL);
+    tree_close(s->world.tree);
     free(s->tasks);
     free(s->rows);
     free(s->owners);
@@ -90,7 +91,7 @@ bool scheduler_add(struct scheduler *s, struct job *job) {
     for (uint32_t i = 0; i < s->n_tasks; i++) {
         if (s->tasks[i].state != TASK_FREE)
             continue;
-        task_start(&s->tasks[i], s->engine, job, s->tell, s->arg);
+        task_start(&s->tasks[i], &s->world, job);
         s->tasks[i].serial = s->next_serial++;
         return true;
     }
@@ -109,16 +110,25 @@ uint32_t scheduler_count(const struct scheduler *s) {
     return count_state(s, TASK_NEW, TASK_DECODE);
 }
 
+struct tree_counts scheduler_pages(const struct scheduler *s) {
+    return tree_counts(s->world.tree);
+}
+
 void scheduler_load(const struct scheduler *s, struct load *out) {
+    struct tree_counts pages = tree_counts(s->world.tree);
+    const struct feature_cache *features = s->engine->feature_cache;
     *out = (struct load){
         .active = count_state(s, TASK_PREFILL, TASK_DECODE),
         .waiting = count_state(s, TASK_NEW, TASK_WAITING),
-        .pages_free = pages_free(s->engine->pages),
-        .prefill_us_per_position = rate_us(&s->prefill),
-        .decode_us_per_token = rate_us(&s->decode),
-        .tile_us = rate_us(&s->tile),
+        .pages_free = pages.free + pages.evictable - pages.promised,
+        .prefill_us_per_position = rates_position_us(&s->rates),
+        .decode_us_per_token = rates_decode_us(&s->rates),
+        .tile_us = rates_tile_us(&s->rates),
+        .step_us = rates_step_us(&s->rates),
         .tokens_total = s->tokens_total,
         .positions_total = s->positions_total,
+        .pages_evicted = pages.evicted,
+        .feature_bytes = features != NULL ? feature_cache_bytes(features) : 0,
     };
 }
 
@@ -151,6 +161,63 @@ static struct task *oldest(struct scheduler *s, enum task_state state) {
     return found;
 }
 
+/* ---- leaders ---- */
+
+static uint32_t equal_units(const struct task *a, const struct task *b, uint32_t from,
+                            uint32_t to) {
+    size_t size = sizeof(struct unit);
+    while (from + PAGE_POSITIONS <= to &&
+           memcmp(&a->units[from], &b->units[from], PAGE_POSITIONS * size) == 0)
+        from += PAGE_POSITIONS;
+    while (from < to && memcmp(&a->units[from], &b->units[from], size) == 0)
+        from++;
+    return from;
+}
+
+static bool same_tenant(const struct task *a, const struct task *b) {
+    return a->path.tenant == b->path.tenant;
+}
+
+/* The task that began before t and is computing the longest stretch of what t needs next, if that
+ * is a whole page at least. Equal stretches never grow, so who finds none needs not look again. */
+static void find_leader(struct scheduler *s, struct task *t) {
+    uint32_t most = (uint32_t)t->prompt.count - 1, known = t->path.known;
+    uint32_t page_end = (known / PAGE_POSITIONS + 1) * PAGE_POSITIONS;
+    t->leader = NULL;
+    t->follow_to = 0;
+    for (uint32_t i = 0; i < s->n_tasks; i++) {
+        const struct task *u = &s->tasks[i];
+        if (u->state != TASK_PREFILL || u->admitted >= t->admitted || !same_tenant(u, t))
+            continue;
+        uint32_t end = most < (uint32_t)u->prompt.count ? most : (uint32_t)u->prompt.count;
+        end = equal_units(t, u, 0, end);
+        if (end >= page_end && end > u->path.known && end > t->follow_to) {
+            t->leader = u;
+            t->leader_serial = u->serial;
+            t->follow_to = end;
+        }
+    }
+}
+
+static bool is_led(const struct task *t) {
+    const struct task *u = t->leader;
+    return u != NULL && u->state == TASK_PREFILL && u->serial == t->leader_serial &&
+           u->path.known < t->follow_to && t->path.known < t->follow_to;
+}
+
+/* Takes over what others have computed; whose leader has gone or got to where they part may find
+ * another. */
+static void follow(struct scheduler *s) {
+    for (uint32_t i = 0; i < s->n_tasks; i++) {
+        struct task *t = &s->tasks[i];
+        if (t->state != TASK_PREFILL)
+            continue;
+        task_follow(t);
+        if (t->leader != NULL && !is_led(t))
+            find_leader(s, t);
+    }
+}
+
 /* While others decode, one prompt is tokenized per step. */
 static void prepare_new(struct scheduler *s) {
     bool hurry = count_state(s, TASK_DECODE, TASK_DECODE) > 0;
@@ -164,30 +231,62 @@ static void prepare_new(struct scheduler *s) {
     }
 }
 
+/* Tasks whose pictures are all known by now, perhaps through another's work, join those that wait.
+ */
+static void look_again(struct scheduler *s) {
+    for (uint32_t i = 0; i < s->n_tasks; i++) {
+        struct task *t = &s->tasks[i];
+        struct error e;
+        bool known;
+        uint32_t picture;
+        if (t->state == TASK_LOOK && task_look(t, &known, &picture, &e) < 0)
+            task_fail(t, e.code, e.text);
+    }
+}
+
 static void admit_waiting(struct scheduler *s) {
     struct task *t;
     while ((t = oldest(s, TASK_WAITING)) != NULL) {
         MUST(task_pages(t) <= pages_total(s->engine->pages)); /* by engine->context */
-        if (task_pages(t) > pages_free(s->engine->pages))
-            return;
         struct error e;
-        if (task_admit(t, clock_us(), &e) < 0)
+        int rc = task_admit(t, s->next_admitted + 1, clock_us(), &e);
+        if (rc == ERR_LIMIT)
+            return;
+        if (rc < 0) {
             task_fail(t, e.code, e.text);
+            continue;
+        }
+        s->next_admitted++;
+        find_leader(s, t);
     }
 }
 
 /* ---- the step ---- */
 
-static void encode_piece(struct scheduler *s, struct task *t, uint32_t picture) {
+static void work_piece(struct scheduler *s, struct task *t, uint32_t picture) {
     struct error e;
     bool tile;
     int64_t begin_us = clock_us();
-    if (task_encode(t, picture, &tile, &e) < 0) {
+    if (task_work(t, picture, &tile, &e) < 0) {
         task_fail(t, e.code, e.text);
         return;
     }
     if (tile)
-        rate_add(&s->tile, clock_us() - begin_us, 1);
+        rates_tile(&s->rates, clock_us() - begin_us);
+}
+
+/* What of t's prompt may be computed now: a picture's piece first, or up to *n of its positions. */
+enum prompt_work { WORK_NONE, WORK_PICTURE, WORK_ROWS };
+
+static enum prompt_work work_of(struct task *t, uint32_t *n, uint32_t *picture) {
+    struct error e;
+    bool known;
+    if (t->state == TASK_LOOK && task_look(t, &known, picture, &e) == 0 && !known)
+        return WORK_PICTURE;
+    if (t->state != TASK_PREFILL || is_led(t))
+        return WORK_NONE;
+    *n = task_left(t) < *n ? task_left(t) : *n;
+    return task_needs_picture(t, *n, picture) ? WORK_PICTURE : WORK_ROWS;
 }
 
 /* Prompt work: a piece of a picture for the task whose turn it is, or a chunk of rows for it and
@@ -198,18 +297,17 @@ static uint32_t add_prompt_rows(struct scheduler *s, struct step_row *rows, uint
     for (uint32_t i = 0; i < s->n_tasks && used < budget; i++) {
         uint32_t slot = (first + i) % s->n_tasks;
         struct task *t = &s->tasks[slot];
-        if (t->state != TASK_PREFILL)
+        uint32_t picture, n = budget - used;
+        enum prompt_work work = work_of(t, &n, &picture);
+        if (work == WORK_NONE)
             continue;
-        uint32_t n = task_left(t) < budget - used ? task_left(t) : budget - used;
-        uint32_t picture;
-        bool blind = task_needs_picture(t, n, &picture);
         if (used == 0)
             s->turn = (slot + 1) % s->n_tasks;
-        if (blind && used == 0) {
-            encode_piece(s, t, picture);
+        if (work == WORK_PICTURE && used == 0) {
+            work_piece(s, t, picture);
             return 0;
         }
-        if (blind)
+        if (work == WORK_PICTURE)
             continue;
         task_progress(t, STAGE_PREFILL, clock_us());
         task_fill_rows(t, n, rows + used);
@@ -220,15 +318,22 @@ static uint32_t add_prompt_rows(struct scheduler *s, struct step_row *rows, uint
     return used;
 }
 
+/* What pages are worth is what it would take to compute them again. */
+static void update_cost(struct scheduler *s) {
+    uint32_t per_tile = s->engine->sees ? (uint32_t)s->engine->vision_model.n_out : 1;
+    s->world.cost.position_us = rates_position_us(&s->rates);
+    s->world.cost.picture_position_us = rates_tile_us(&s->rates) / per_tile;
+}
+
 static void run_rows(struct scheduler *s, uint32_t n_decode, uint32_t n_prompt, uint32_t n_owners,
                      int64_t begin_us) {
     const float *logits = decoder_step(s->engine->decoder, s->rows, (int32_t)(n_decode + n_prompt));
     for (uint32_t i = 0; i < s->n_tasks; i++) {
         struct task *t = &s->tasks[i];
-        if (t->state != TASK_PREFILL)
-            continue;
-        task_computed(t);
-        if (task_left(t) > 0 && t->sequence.positions > 0)
+        bool prompt = t->state == TASK_PREFILL;
+        if (prompt || t->state == TASK_DECODE)
+            task_computed(t);
+        if (prompt && task_left(t) > 0 && t->path.known > 0)
             task_progress(t, STAGE_PREFILL, clock_us());
     }
     for (uint32_t i = 0; i < n_owners; i++)
@@ -238,15 +343,18 @@ static void run_rows(struct scheduler *s, uint32_t n_decode, uint32_t n_prompt, 
 
     int64_t took_us = clock_us() - begin_us;
     if (n_prompt == 0)
-        rate_add(&s->decode, took_us, n_decode);
+        rates_decode_step(&s->rates, n_decode, took_us);
     else
-        rate_add(&s->prefill, took_us * n_prompt / (n_prompt + n_decode), n_prompt);
+        rates_prompt_step(&s->rates, n_decode + n_prompt, took_us);
+    update_cost(s);
 }
 
 void scheduler_step(struct scheduler *s) {
     end_unwanted(s);
     prepare_new(s);
+    look_again(s);
     admit_waiting(s);
+    follow(s);
 
     uint32_t n_decode = 0, n_owners = 0;
     for (uint32_t i = 0; i < s->n_tasks; i++) {

@@ -8,7 +8,7 @@
 #include "worker/engine/engine.h"
 #include "worker/engine/team.h"
 
-#define MAX_KV_BYTES 1e15
+#define MAX_MEMORY_BYTES 1e15
 #define MAX_CONTEXT 16777216
 #define MAX_DRAIN_SECONDS 86400
 
@@ -38,9 +38,13 @@ static int load_table(struct settings *s, const char **log_level, int argc, char
          "requests that it holds at a time (4)"},
         {"threads", 't', CONFIG_INT, &s->threads, 0, TEAM_MAX, "N",
          "that compute (default: all CPUs it may use)"},
-        {"kv-memory", 0, CONFIG_BYTES, &s->kv_bytes, 0, MAX_KV_BYTES, "SIZE",
+        {"kv-memory", 0, CONFIG_BYTES, &s->kv_bytes, 0, MAX_MEMORY_BYTES, "SIZE",
          "for keys and values, as 512M or 2G (default: 1G,\nor a quarter of the free memory if "
          "that is less)"},
+        {"feature-memory", 0, CONFIG_BYTES, &s->feature_bytes, 0, MAX_MEMORY_BYTES, "SIZE",
+         "for what was seen of pictures, to use it again\n(default: 256M, or a sixteenth of the "
+         "free "
+         "memory if\nthat is less)"},
         {"context", 0, CONFIG_INT, &s->context, 0, MAX_CONTEXT, "N",
          "most positions of a request with its answer\n(default: the model's, if kv-memory holds "
          "it)"},

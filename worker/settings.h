@@ -19,7 +19,7 @@ struct settings {
     const char *model, *mmproj, *chat_template; /* NULL: not set */
     const char *broker;                         /* endpoint */
     const char *name;
-    int64_t threads, credits, kv_bytes, context; /* threads, kv_bytes, context: 0 = by default */
+    int64_t threads, credits, kv_bytes, feature_bytes, context; /* 0 = by default, but credits */
     int64_t max_pictures, drain_seconds;
     enum log_level log_level;
     bool check, die_with_parent;

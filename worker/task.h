@@ -1,9 +1,12 @@
-/* task.h - one request on its way through the engine: prompt, pictures, sequence, answer.
+/* task.h - one request on its way through the engine: prompt, pictures, path, answer.
  *
- *     NEW -> WAITING -> PREFILL -> DECODE        (FREE before and after)
+ *     NEW -> LOOK -> WAITING -> PREFILL -> DECODE        (FREE before and after)
  *
  * A task does what one request needs; when it may do it, and together with whom, is the scheduler's
- * business. Everything a task owns is given back by task_clear. */
+ * business. Everything a task owns is given back by task_clear. What it computed stays in the tree.
+ *
+ * task.c: its life and its prompt; task_prepare.c: all before its pages; task_answer.c: the answer.
+ */
 #ifndef QUIRE_WORKER_TASK_H
 #define QUIRE_WORKER_TASK_H
 
@@ -12,30 +15,52 @@
 
 #include "worker/engine/engine.h"
 #include "worker/engine/features.h"
+#include "worker/engine/tree.h"
 #include "worker/job.h"
 #include "worker/scheduler.h"
 #include "worker/stream.h"
+#include "worker/task_links.h"
 
 enum task_state {
     TASK_FREE,
     TASK_NEW,     /* nothing was done yet */
-    TASK_WAITING, /* the prompt is known; its pages are not there yet */
-    TASK_PREFILL, /* pages are reserved; the prompt is being computed */
+    TASK_LOOK,    /* the prompt is built; what its pictures show is not known yet */
+    TASK_WAITING, /* its units are known; its pages are not there yet */
+    TASK_PREFILL, /* its path has begun; the prompt is being computed */
     TASK_DECODE,  /* the answer has begun; last_token is to be computed next */
+};
+
+/* What all tasks of a scheduler share. */
+struct task_world {
+    struct engine *engine;     /* borrowed */
+    struct tree *tree;         /* over the engine's pages; owned by the scheduler */
+    struct holdings *holdings; /* borrowed, may be NULL */
+    scheduler_outcome *tell;   /* with arg: where outcomes go */
+    void *arg;
+    struct tree_cost cost; /* of positions, as measured lately */
 };
 
 struct task {
     enum task_state state;
-    uint64_t serial; /* order of arrival */
+    uint64_t serial;   /* order of arrival */
+    uint64_t admitted; /* order in which paths began; 0: not yet */
     struct job *job;
-    struct engine *engine;   /* borrowed */
-    scheduler_outcome *tell; /* with arg: where outcomes go */
-    void *arg;
+    struct task_world *world; /* borrowed */
 
     struct prompt prompt;
-    struct features features;
-    uint32_t *picture_ends; /* owned: one past the last position of each picture */
-    struct sequence sequence;
+    struct features features; /* pictures as they are shown, in the order of the request's parts */
+    struct unit *units;       /* owned: [prompt.count], from WAITING on */
+    uint32_t *picture_ends;   /* owned: one past the last position of each picture */
+    uint32_t picture_positions;
+    struct tree_path path;
+    uint32_t step_rows; /* of the prompt, in the step being made */
+    uint32_t computed;  /* positions of the prompt that this task computed */
+    struct task_links links;
+
+    /* An earlier task whose prompt is equal up to position `follow_to`, and is computing it. */
+    const struct task *leader; /* NULL: none, and there will be none */
+    uint64_t leader_serial;    /* the leader is gone when it has another */
+    uint32_t follow_to;
 
     struct sampler_options sampling;
     struct stream stream;
@@ -45,35 +70,45 @@ struct task {
     uint32_t n_tokens;   /* of the answer, drawn */
     uint32_t n_sent;     /* of them, told by TOKENS */
     int32_t last_token;
+    bool spoke; /* the answer's text has begun */
 
-    int64_t started_us, first_us, picture_us, told_us; /* told: the last PROGRESS */
-    uint32_t told_stages;                              /* bit per stage: it was told of */
+    int64_t started_us, first_us, told_us; /* told: the last PROGRESS */
+    int64_t look_us, encode_us;            /* spent on pictures before and after started_us */
+    uint32_t told_stages;                  /* bit per stage: it was told of */
 };
 
 /* Takes a job into a FREE task. */
-void task_start(struct task *t, struct engine *g, struct job *job, scheduler_outcome *tell,
-                void *arg);
+void task_start(struct task *t, struct task_world *w, struct job *job);
 
-/* Tokenizes the prompt and plans the pictures: NEW -> WAITING. On failure the caller ends the task.
- */
+/* Builds the prompt and plans the pictures: NEW -> LOOK. On failure the caller ends the task. */
 int task_prepare(struct task *t, uint32_t max_pictures, struct error *e);
+/* When all pictures are known: LOOK -> WAITING. False while *picture is not. ERR_NOMEM. */
+int task_look(struct task *t, bool *known, uint32_t *picture, struct error *e);
 
-/* Pages for the whole prompt and the longest answer. */
-uint32_t task_pages(const struct task *t);
-/* Takes them: WAITING -> PREFILL. ERR_LIMIT when they are not there, ERR_NOMEM. */
-int task_admit(struct task *t, int64_t now_us, struct error *e);
+/* Matches the prompt and has pages promised for the rest: WAITING -> PREFILL. ERR_LIMIT when they
+ * are not there now, ERR_NOMEM. */
+int task_admit(struct task *t, uint64_t admitted, int64_t now_us, struct error *e);
+uint32_t task_pages(const struct task *t); /* for the whole prompt and the longest answer */
+
+/* Takes over what others have computed. */
+void task_follow(struct task *t);
+
+/* Lets go of pictures that lie in the known positions. Those that end after computed_from were
+ * computed in this step, while there is one. */
+void task_drop_pictures(struct task *t, uint32_t computed_from);
 
 /* Of the next `window` positions of the prompt, the first whose picture is not complete; false when
  * all are ready to be computed. */
-bool task_needs_picture(const struct task *t, uint32_t window, uint32_t *picture);
-/* One piece of work on a picture; *tile as in features_work. */
-int task_encode(struct task *t, uint32_t picture, bool *tile, struct error *e);
+bool task_needs_picture(struct task *t, uint32_t window, uint32_t *picture);
+/* One piece of work on a picture, to know it (LOOK) or to have its embeddings; *tile as in
+ * features_work. */
+int task_work(struct task *t, uint32_t picture, bool *tile, struct error *e);
 
 uint32_t task_left(const struct task *t); /* prompt positions still to be computed */
 /* Fills rows with the next n prompt positions; the last of the prompt wants logits. */
 void task_fill_rows(struct task *t, uint32_t n, struct step_row *rows);
 void task_fill_decode_row(struct task *t, struct step_row *row);
-/* The step that task_fill_rows was for is done. */
+/* The step that rows were filled for is done. */
 void task_computed(struct task *t);
 
 /* Draws the next token, tells what may be shown, and ends the task when that was the last. */

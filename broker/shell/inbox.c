@@ -2,7 +2,10 @@
  *
  * Each socket takes only what its kind of peer may say; a REQUEST on the workers' socket is as bad
  * as noise. A reply's second frame is read for what the core must know (which request, which token)
- * and otherwise left alone. */
+ * and otherwise left alone.
+ *
+ * A request's chain of segments is computed here, over the frames where they lie. Without memory
+ * for it, or for a model of which no worker is known, a request has none and is routed by load. */
 #include "broker/shell/inbox.h"
 
 #include <string.h>
@@ -14,9 +17,14 @@
 #define CLIENT_MAP 1 /* frame 0 is the identity */
 
 static void begin(struct incoming *in, struct wire_message *m) {
-    memset(in, 0, sizeof *in);
+    inbox_clear(in);
     in->message = m;
     MUST(peer_set(&in->event.peer, wire_frame(m, 0))); /* libzmq makes or checked it */
+}
+
+void inbox_clear(struct incoming *in) {
+    chain_clear(&in->chain);
+    memset(in, 0, sizeof *in);
 }
 
 static void bad(struct incoming *in) {
@@ -96,7 +104,28 @@ static bool pictures_fit(struct incoming *in, struct wire_message *m) {
     return false;
 }
 
-static void read_request(struct incoming *in, struct wire_message *m) {
+/* The pictures of r are the frames after `map`. */
+static void make_chain(struct incoming *in, struct wire_message *m, size_t map,
+                       const struct request *r, const struct inbox_roots *roots,
+                       struct request_chain *out) {
+    struct bytes pictures[LIMIT_PICTURES];
+    struct label template_id;
+    if (!broker_fingerprint(roots->broker, r->model, out->fingerprint, &template_id))
+        return;
+    for (uint32_t i = 0; i < r->n_pictures; i++)
+        pictures[i] = wire_frame(m, map + 1 + i);
+    const struct chain_root root = {.seed = roots->seed,
+                                    .fingerprint = out->fingerprint,
+                                    .template_id = label_bytes(&template_id),
+                                    .tenant = r->tenant};
+    if (chain_make(&in->chain, &root, r, pictures, NULL) != 0)
+        return;
+    out->segments = in->chain.segments;
+    out->n_segments = in->chain.count;
+}
+
+static void read_request(struct incoming *in, struct wire_message *m,
+                         const struct inbox_roots *roots) {
     struct bytes map = wire_frame(m, CLIENT_MAP);
     struct request r;
     if (!pictures_fit(in, m) ||
@@ -109,9 +138,11 @@ static void read_request(struct incoming *in, struct wire_message *m) {
     in->event.request.id = r.id;
     in->event.request.deadline_ms = r.deadline_ms;
     in->event.request.model = r.model;
+    in->event.request.tenant = r.tenant;
     in->event.request.pictures = r.n_pictures;
     in->event.request.held_bytes = m->n_bytes;
     in->event.request.content_hash = hash_content(&r, m);
+    make_chain(in, m, CLIENT_MAP, &r, roots, &in->event.request.chain);
     request_clear(&r); /* frees its arrays; the model's text lies in the frame */
 }
 
@@ -125,9 +156,53 @@ static void read_cancel(struct incoming *in, struct bytes map) {
     in->event.cancel.id = cancel.id;
 }
 
-static void read_ops(struct incoming *in, struct bytes map) {
-    if (ops_decode(&in->ops, map, &in->why) != 0) {
+/* A request that is only asked about: the frames after OPS are those of a REQUEST. */
+static int read_explained(struct incoming *in, struct wire_message *m,
+                          const struct inbox_roots *roots) {
+    enum message_type type = MSG_TYPES;
+    struct bytes map = wire_frame(m, CLIENT_MAP + 1);
+    struct request r;
+    int rc = message_peek(map, &type, &in->why);
+    if (rc == 0 && type != MSG_REQUEST)
+        rc = error_set(&in->why, ERR_BAD_MESSAGE, "what follows OPS is no REQUEST");
+    if (rc == 0 && !pictures_fit(in, m))
+        rc = ERR_LIMIT;
+    if (rc == 0)
+        rc = request_decode(&r, map, m->n_frames - CLIENT_MAP - 2, &in->why);
+    if (rc != 0)
+        return rc;
+    in->explain.fresh = true;
+    in->explain.model = r.model;
+    in->explain.pictures = r.n_pictures;
+    make_chain(in, m, CLIENT_MAP + 1, &r, roots, &in->explain.chain);
+    request_clear(&r);
+    return 0;
+}
+
+static void read_explain(struct incoming *in, struct wire_message *m,
+                         const struct inbox_roots *roots) {
+    in->kind = INCOMING_QUERY;
+    if (m->n_frames > CLIENT_MAP + 1) {
+        if (read_explained(in, m, roots) != 0)
+            bad(in);
+    } else if (in->ops.id.size == sizeof in->id.bytes) {
+        memcpy(in->id.bytes, in->ops.id.data, sizeof in->id.bytes);
+        in->explain.id = &in->id;
+    }
+}
+
+static void read_ops(struct incoming *in, struct wire_message *m, const struct inbox_roots *roots) {
+    if (ops_decode(&in->ops, wire_frame(m, CLIENT_MAP), &in->why) != 0) {
         bad(in);
+        return;
+    }
+    in->has_serial = true;
+    if (in->ops.query == OPS_EXPLAIN) {
+        read_explain(in, m, roots);
+        return;
+    }
+    if (m->n_frames > CLIENT_MAP + 1) {
+        bad_because(in, ERR_BAD_MESSAGE, "only OPS that asks to explain has frames after its map");
         return;
     }
     if (in->ops.query != OPS_DRAIN && in->ops.query != OPS_UNDRAIN) {
@@ -140,16 +215,17 @@ static void read_ops(struct incoming *in, struct bytes map) {
     in->event.drain.serial = in->ops.serial;
 }
 
-static void read_client_map(struct incoming *in, struct wire_message *m, enum message_type type) {
+static void read_client_map(struct incoming *in, struct wire_message *m, enum message_type type,
+                            const struct inbox_roots *roots) {
     struct bytes map = wire_frame(m, CLIENT_MAP);
     if (type == MSG_REQUEST) {
-        read_request(in, m);
+        read_request(in, m, roots);
+    } else if (type == MSG_OPS) {
+        read_ops(in, m, roots);
     } else if (m->n_frames > CLIENT_MAP + 1) {
         bad_because(in, ERR_BAD_MESSAGE, "only REQUEST has frames after its map");
     } else if (type == MSG_CANCEL) {
         read_cancel(in, map);
-    } else if (type == MSG_OPS) {
-        read_ops(in, map);
     } else if (type == MSG_HELLO) {
         if (hello_decode(&in->hello, map, &in->why) != 0)
             bad(in);
@@ -160,7 +236,8 @@ static void read_client_map(struct incoming *in, struct wire_message *m, enum me
     }
 }
 
-void inbox_read_client(struct incoming *in, struct wire_message *m) {
+void inbox_read_client(struct incoming *in, struct wire_message *m,
+                       const struct inbox_roots *roots) {
     enum message_type type = MSG_TYPES;
     begin(in, m);
     if (m->n_frames <= CLIENT_MAP) {
@@ -173,7 +250,7 @@ void inbox_read_client(struct incoming *in, struct wire_message *m) {
         bad(in);
         return;
     }
-    read_client_map(in, m, type);
+    read_client_map(in, m, type, roots);
 }
 
 /* ---- workers ---- */
@@ -241,9 +318,12 @@ static void read_worker_map(struct incoming *in, struct wire_message *m, enum me
     } else if (type == MSG_GOODBYE) {
         in->event.type = EVENT_GOODBYE;
         rc = goodbye_decode(&in->event.goodbye, map, &in->why);
+    } else if (type == MSG_LINKS) {
+        in->event.type = EVENT_LINKS;
+        rc = links_decode(&in->event.links.told, map, &in->why);
     } else {
         rc = error_set(&in->why, ERR_BAD_MESSAGE,
-                       "workers send READY, HEARTBEAT, REPLY and GOODBYE");
+                       "workers send READY, HEARTBEAT, LINKS, REPLY and GOODBYE");
     }
     if (rc != 0)
         bad(in);

@@ -14,9 +14,13 @@ struct options {
     int64_t client_backlog;        /* messages kept for a client that does not read */
     enum log_level log_level;
     struct broker_settings broker;
-    bool exit_now; /* --help or --version was answered */
+    const char *index; /* directory; NULL: off */
+    uint64_t index_links;
+    const char *secret; /* file */
+    bool exit_now;      /* --help or --version was answered */
 
     char default_clients[PATHS_ENDPOINT_BYTES], default_workers[PATHS_ENDPOINT_BYTES];
+    char default_index[PATHS_ENDPOINT_BYTES], default_secret[PATHS_ENDPOINT_BYTES];
     struct config config; /* owns texts that came from the file */
 };
 

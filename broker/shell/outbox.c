@@ -35,6 +35,7 @@ struct owed {
 struct outbox {
     void *clients, *workers;
     uint32_t heartbeat_ms, dead_ms;
+    uint64_t seed;
     int64_t now_us;
     struct owed owed[OWED_MAX];
     size_t n_owed;
@@ -45,7 +46,7 @@ struct outbox {
 };
 
 int outbox_open(struct outbox **out, void *clients, void *workers, const struct broker *b,
-                const struct broker_settings *s) {
+                const struct broker_settings *s, uint64_t seed) {
     size_t slots = broker_slots(b);
     *out = NULL;
     struct outbox *o = calloc(1, sizeof *o + slots * sizeof o->kept[0]);
@@ -55,6 +56,7 @@ int outbox_open(struct outbox **out, void *clients, void *workers, const struct 
     o->workers = workers;
     o->heartbeat_ms = broker_heartbeat_ms(b);
     o->dead_ms = s->dead_ms;
+    o->seed = seed;
     o->n_kept = slots;
     if (!caused_open(&o->caused, slots)) {
         outbox_close(o);
@@ -245,16 +247,21 @@ static void send_done(struct outbox *o, const struct action *a, struct incoming 
     done.timings.queue_us = a->queue_us;
     done.timings.first_token_us += a->queue_us;
     done.timings.total_us += a->queue_us;
+    done.timings.predicted_us = a->predicted_us;
     done.attempts = a->attempt;
     struct wire_buffer frame = {0};
     int rc = done_encode(&done, &frame);
     to_client(o, &a->peer, rc, &frame, true);
 }
 
-static int encode_error(const struct action *a, struct wire_buffer *frame) {
+/* in: what it is about; NULL when it came from no message. */
+static int encode_error(const struct action *a, const struct incoming *in,
+                        struct wire_buffer *frame) {
     struct msg_error error = {
         .has_id = a->has_id,
         .id = a->id,
+        .has_serial = in && in->has_serial,
+        .serial = in && in->has_serial ? in->ops.serial : 0,
         .code = a->code,
         .text = {(const uint8_t *)a->text, strlen(a->text)},
         .retry_ms = a->retry_ms,
@@ -262,22 +269,24 @@ static int encode_error(const struct action *a, struct wire_buffer *frame) {
     return error_encode(&error, frame);
 }
 
-static int encode_welcome(const struct outbox *o, uint32_t version, struct wire_buffer *frame) {
+static int encode_welcome(const struct outbox *o, uint32_t version, uint64_t seed,
+                          struct wire_buffer *frame) {
     struct msg_welcome welcome = {
         .version = version,
         .software = {(const uint8_t *)software, sizeof software - 1},
         .heartbeat_ms = o->heartbeat_ms,
         .dead_ms = o->dead_ms,
+        .seed = seed,
     };
     return welcome_encode(&welcome, frame);
 }
 
-static void send_to_client(struct outbox *o, const struct action *a) {
+static void send_to_client(struct outbox *o, const struct action *a, const struct incoming *in) {
     struct wire_buffer frame = {0};
     if (a->type == ACTION_PROGRESS)
         to_client(o, &a->peer, progress_encode(&a->progress, &frame), &frame, false);
     else
-        to_client(o, &a->peer, encode_error(a, &frame), &frame, a->has_id);
+        to_client(o, &a->peer, encode_error(a, in, &frame), &frame, a->has_id);
 }
 
 static void send_to_worker(struct outbox *o, const struct action *a, struct incoming *in) {
@@ -293,9 +302,11 @@ static void send_to_worker(struct outbox *o, const struct action *a, struct inco
     } else if (a->type == ACTION_WELCOME) {
         MUST(in && in->event.type == EVENT_READY);
         const struct msg_ready *r = &in->event.ready;
-        rc = encode_welcome(o, version_choose(r->version_min, r->version_max), &frame);
+        rc = encode_welcome(o, version_choose(r->version_min, r->version_max), o->seed, &frame);
+    } else if (a->type == ACTION_INVENTORY) {
+        rc = inventory_encode(&frame);
     } else {
-        rc = encode_error(a, &frame);
+        rc = encode_error(a, NULL, &frame);
     }
     to_worker(o, &a->peer, rc, &frame);
 }
@@ -317,7 +328,7 @@ void outbox_do(struct outbox *o, const struct action *a, struct incoming *in, in
         return;
     case ACTION_ERROR:
     case ACTION_PROGRESS:
-        send_to_client(o, a);
+        send_to_client(o, a, in);
         return;
     case ACTION_WORK:
         send_work(o, a);
@@ -327,6 +338,7 @@ void outbox_do(struct outbox *o, const struct action *a, struct incoming *in, in
     case ACTION_BEAT:
     case ACTION_WELCOME:
     case ACTION_REFUSE:
+    case ACTION_INVENTORY:
         send_to_worker(o, a, in);
         return;
     case ACTION_NOTE:
@@ -334,6 +346,9 @@ void outbox_do(struct outbox *o, const struct action *a, struct incoming *in, in
         return;
     case ACTION_DRAIN_OK:
         return; /* the server answers it, with the worker as it is now */
+    case ACTION_RECORD:
+    case ACTION_VOID:
+        return; /* for the index */
     }
     MUST(!"an action has a known type");
 }
@@ -345,14 +360,22 @@ void outbox_welcome_client(struct outbox *o, const struct incoming *in) {
     uint32_t version = version_choose(in->hello.version_min, in->hello.version_max);
     int rc;
     if (version > 0) {
-        rc = encode_welcome(o, version, &frame);
+        rc = encode_welcome(o, version, 0, &frame);
     } else {
         struct action a = {.code = ERR_BAD_VERSION};
         (void)snprintf(a.text, sizeof a.text, "the broker speaks versions %d to %d, not %u to %u",
                        PROTO_VERSION_MIN, PROTO_VERSION_MAX, in->hello.version_min,
                        in->hello.version_max);
-        rc = encode_error(&a, &frame);
+        rc = encode_error(&a, NULL, &frame);
     }
+    to_client(o, &in->event.peer, rc, &frame, false);
+}
+
+void outbox_ops_error(struct outbox *o, const struct incoming *in, int code, const char *text) {
+    struct action a = {.code = code};
+    struct wire_buffer frame = {0};
+    (void)snprintf(a.text, sizeof a.text, "%s", text);
+    int rc = encode_error(&a, in, &frame);
     to_client(o, &in->event.peer, rc, &frame, false);
 }
 
@@ -366,7 +389,7 @@ void outbox_refuse(struct outbox *o, const struct incoming *in, bool from_worker
     struct action a = {.has_id = in->has_id, .id = in->id, .code = in->why.code};
     (void)snprintf(a.text, sizeof a.text, "%s", in->why.text);
     struct wire_buffer frame = {0};
-    int rc = encode_error(&a, &frame);
+    int rc = encode_error(&a, in, &frame);
     if (from_worker)
         to_worker(o, &in->event.peer, rc, &frame);
     else

@@ -14,9 +14,10 @@
 
 struct outbox;
 
-/* Borrows the sockets until outbox_close. ERR_NOMEM leaves *out NULL. */
+/* seed: of the chain of segments, for the workers. Borrows the sockets until outbox_close.
+ * ERR_NOMEM leaves *out NULL. */
 int outbox_open(struct outbox **out, void *clients, void *workers, const struct broker *b,
-                const struct broker_settings *s);
+                const struct broker_settings *s, uint64_t seed);
 void outbox_close(struct outbox *o); /* NULL is fine */
 
 /* Does one action. `in` is what the core's event came from; NULL when it came from no message.
@@ -29,6 +30,7 @@ bool outbox_failure(struct outbox *o, struct event *out);
 /* Answers that need no core. */
 void outbox_welcome_client(struct outbox *o, const struct incoming *in);
 void outbox_ops_reply(struct outbox *o, const struct peer *client, const struct msg_ops_reply *r);
+void outbox_ops_error(struct outbox *o, const struct incoming *in, int code, const char *text);
 void outbox_refuse(struct outbox *o, const struct incoming *in, bool from_worker);
 
 /* Tries to send what is owed. Returns when to call again; INT64_MAX when nothing is owed. */

@@ -16,6 +16,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
@@ -25,6 +26,8 @@
 #include "broker/jobs.h"
 #include "broker/shell/endpoints.h"
 #include "broker/shell/outbox.h"
+#include "broker/shell/recorder.h"
+#include "broker/shell/secret.h"
 #include "common/clock.h"
 #include "common/must.h"
 
@@ -38,6 +41,8 @@
 #define GRACE_MS 100        /* after the signal, late requests are still answered */
 #define LINGER_MS 500       /* for what was sent last */
 #define WAIT_MAX_MS 60000
+#define INDEX_EVENTS 8     /* taken from the index in one turn; up to LIMIT_LINKS links each */
+#define INDEX_LOAD_MS 2000 /* at the start, for what the index knows */
 
 struct server {
     void *context, *clients, *workers;
@@ -45,6 +50,8 @@ struct server {
     int signals;
     struct broker *broker;
     struct outbox *outbox;
+    struct recorder *recorder;
+    struct inbox_roots roots;
     struct incoming in;
     struct wire_message message;
     int64_t ticked_us;
@@ -68,6 +75,13 @@ static void answer_drain(struct server *s, const struct action *a) {
     outbox_ops_reply(s->outbox, &a->peer, &r);
 }
 
+static void answer_unknown_worker(struct server *s, const struct incoming *in) {
+    char text[ACTION_TEXT_BYTES];
+    (void)snprintf(text, sizeof text, "there is no worker named \"%.*s\"", (int)in->ops.worker.size,
+                   (const char *)in->ops.worker.data);
+    outbox_ops_error(s->outbox, in, ERR_NOT_FOUND, text);
+}
+
 static void answer_query(struct server *s, const struct incoming *in) {
     struct msg_ops_reply r = {.serial = in->ops.serial, .query = in->ops.query};
     int64_t now_us = clock_us();
@@ -77,10 +91,32 @@ static void answer_query(struct server *s, const struct incoming *in) {
     } else if (in->ops.query == OPS_REQUESTS) {
         r.requests = s->request_infos;
         r.n_requests = broker_requests(s->broker, now_us, s->request_infos, JOBS_MAX);
+    } else if (in->ops.query == OPS_EXPLAIN) {
+        broker_explain(s->broker, &in->explain, now_us, &r.explanation);
+    } else if (in->ops.query == OPS_LOSSES) {
+        if (!broker_losses(s->broker, in->ops.worker, &r.loss)) {
+            answer_unknown_worker(s, in);
+            return;
+        }
     } else {
         broker_stats(s->broker, now_us, &r.stats);
+        recorder_stats(s->recorder, &r.stats, now_us);
     }
     outbox_ops_reply(s->outbox, &in->event.peer, &r);
+}
+
+/* What the index is told of an action. */
+static void record(struct server *s, const struct action *a, const struct event *ev,
+                   struct incoming *in, int64_t now_us) {
+    if (a->type == ACTION_RECORD) {
+        recorder_links(s->recorder, &ev->links.told, now_us);
+    } else if (a->type == ACTION_VOID) {
+        recorder_void(s->recorder, a->incarnation);
+    } else if (a->type == ACTION_WELCOME && in) {
+        const char *from = zmq_msg_gets(&in->message->frames[0], "Peer-Address");
+        struct bytes address = {(const uint8_t *)from, from ? strlen(from) : 0};
+        recorder_worker(s->recorder, &ev->ready, address);
+    }
 }
 
 static void step(struct server *s, const struct event *ev, struct incoming *in) {
@@ -91,6 +127,7 @@ static void step(struct server *s, const struct event *ev, struct incoming *in) 
         outbox_do(s->outbox, &actions[i], in, now_us);
         if (actions[i].type == ACTION_DRAIN_OK)
             answer_drain(s, &actions[i]);
+        record(s, &actions[i], ev, in, now_us);
     }
 }
 
@@ -146,11 +183,28 @@ static int drain_socket(struct server *s, void *socket, int most, struct error *
         else if (from_worker)
             inbox_read_worker(&s->in, &s->message);
         else
-            inbox_read_client(&s->in, &s->message);
+            inbox_read_client(&s->in, &s->message, &s->roots);
         handle(s, from_worker);
+        inbox_clear(&s->in);
         wire_message_close(&s->message);
     }
     return 0;
+}
+
+/* ---- the index ---- */
+
+static void hear_index(struct server *s, int most) {
+    struct event ev;
+    for (int i = 0; i < most && recorder_next(s->recorder, &ev, clock_us()); i++)
+        settle(s, &ev, NULL);
+}
+
+/* Before the first message is read, so that the first request after a restart finds its owner. */
+static void load_index(struct server *s) {
+    int64_t end_us = clock_us() + (int64_t)INDEX_LOAD_MS * 1000;
+    (void)recorder_turn(s->recorder, clock_us());
+    while (recorder_await(s->recorder, end_us))
+        hear_index(s, INDEX_EVENTS);
 }
 
 /* ---- the loop ---- */
@@ -168,10 +222,10 @@ static void tick(struct server *s) {
     settle(s, &(struct event){.type = EVENT_TICK}, NULL);
 }
 
-static long wait_ms(const struct server *s, int64_t owed_us) {
+static long wait_ms(const struct server *s, int64_t others_due_us) {
     int64_t due_us = tick_due_us(s);
-    if (owed_us < due_us)
-        due_us = owed_us;
+    if (others_due_us < due_us)
+        due_us = others_due_us;
     int64_t now_us = clock_us();
     if (due_us <= now_us)
         return 0;
@@ -182,17 +236,26 @@ static long wait_ms(const struct server *s, int64_t owed_us) {
 /* One turn. *stop is set by a signal; longest_ms bounds the wait. */
 static int turn(struct server *s, long longest_ms, bool *stop, struct error *e) {
     int64_t owed_us = outbox_settle(s->outbox, clock_us());
-    long ms = wait_ms(s, owed_us);
+    int64_t index_us = recorder_turn(s->recorder, clock_us());
+    long ms = wait_ms(s, owed_us < index_us ? owed_us : index_us);
+    int index = recorder_fd(s->recorder);
+    short index_events =
+        recorder_waits_to_send(s->recorder) ? ZMQ_POLLIN | ZMQ_POLLOUT : ZMQ_POLLIN;
     zmq_pollitem_t items[] = {{.socket = s->workers, .events = ZMQ_POLLIN},
                               {.socket = s->clients, .events = ZMQ_POLLIN},
-                              {.fd = s->signals, .events = ZMQ_POLLIN}};
-    if (zmq_poll(items, 3, ms < longest_ms ? ms : longest_ms) < 0 && errno != EINTR)
+                              {.fd = s->signals, .events = ZMQ_POLLIN},
+                              {.fd = index, .events = index_events}};
+    if (zmq_poll(items, index >= 0 ? 4 : 3, ms < longest_ms ? ms : longest_ms) < 0 &&
+        errno != EINTR)
         return error_set(e, ERR_IO, "waiting for messages failed: %s", zmq_strerror(errno));
     int rc = drain_socket(s, s->workers, WORKER_MESSAGES, e);
     if (rc == 0)
         rc = drain_socket(s, s->clients, CLIENT_MESSAGES, e);
     if (rc != 0)
         return rc;
+    if (index >= 0 && (items[3].revents & (ZMQ_POLLIN | ZMQ_POLLERR)) != 0)
+        recorder_heard(s->recorder);
+    hear_index(s, INDEX_EVENTS);
     tick(s);
     struct signalfd_siginfo signal_info;
     if ((items[2].revents & ZMQ_POLLIN) != 0 &&
@@ -206,6 +269,7 @@ static int turn(struct server *s, long longest_ms, bool *stop, struct error *e) 
 int server_run(struct server *s, struct error *e) {
     bool stop = false;
     int rc = 0;
+    load_index(s);
     while (rc == 0 && !stop)
         rc = turn(s, WAIT_MAX_MS, &stop, e);
     if (rc != 0)
@@ -256,6 +320,21 @@ static int open_signals(struct server *s, struct error *e) {
     return 0;
 }
 
+static int open_parts(struct server *s, const struct options *options, struct error *e) {
+    const struct recorder_settings recorder = {.dir = options->index,
+                                               .links = options->index_links,
+                                               .seed = s->roots.seed,
+                                               .log_level = options->log_level};
+    if (broker_open(&s->broker, &options->broker, clock_us()) != 0 ||
+        outbox_open(&s->outbox, s->clients, s->workers, s->broker, &options->broker,
+                    s->roots.seed) != 0 ||
+        recorder_open(&s->recorder, &recorder) != 0)
+        return error_set(e, ERR_NOMEM, "memory ran out for a queue of %u requests and %zu links",
+                         options->broker.queue_requests, options->broker.links);
+    s->roots.broker = s->broker;
+    return 0;
+}
+
 int server_open(struct server **out, const struct options *options, struct error *e) {
     *out = NULL;
     struct server *s = calloc(1, sizeof *s);
@@ -270,11 +349,10 @@ int server_open(struct server **out, const struct options *options, struct error
         rc = open_router(s, &s->clients, CLIENT_INBOX, (int)options->client_backlog, e);
     if (rc == 0)
         rc = open_router(s, &s->workers, WORKER_PIPE, WORKER_PIPE, e);
-    if (rc == 0 &&
-        (broker_open(&s->broker, &options->broker, clock_us()) != 0 ||
-         outbox_open(&s->outbox, s->clients, s->workers, s->broker, &options->broker) != 0))
-        rc = error_set(e, ERR_NOMEM, "memory ran out for a queue of %u requests",
-                       options->broker.queue_requests);
+    if (rc == 0)
+        rc = secret_seed(options->secret, &s->roots.seed, e);
+    if (rc == 0)
+        rc = open_parts(s, options, e);
     if (rc == 0)
         rc = endpoints_bind(&s->worker_locks, s->workers, options->workers, "workers", e);
     if (rc == 0)
@@ -298,7 +376,9 @@ static void close_socket(void *socket) {
 void server_close(struct server *s) {
     if (!s)
         return;
+    inbox_clear(&s->in);
     wire_message_close(&s->message);
+    recorder_close(s->recorder);
     outbox_close(s->outbox);
     broker_close(s->broker);
     close_socket(s->clients);

@@ -18,8 +18,11 @@ int cli_workers(int argc, char **argv);
 int cli_stats(int argc, char **argv);
 int cli_requests(int argc, char **argv);
 int cli_top(int argc, char **argv);
+int cli_segments(int argc, char **argv);
 int cli_drain(int argc, char **argv);
 int cli_undrain(int argc, char **argv);
+int cli_explain_choice(int argc, char **argv);
+int cli_replay(int argc, char **argv);
 
 #define CLI_CONNECT_MS 2000 /* how long a command waits for the broker to answer */
 #define CLI_CANCEL_MS 2000  /* how long Ctrl-C waits for the broker to end the request */

@@ -142,6 +142,8 @@ void cli_print_summary(const struct quire_event *done) {
         fprintf(stderr, ", %.1f tokens/s", (u->answer_tokens - 1) * 1e6 / (double)t->decode_us);
     fprintf(stderr, "; first token after %.2f s; prompt of %" PRIu32 " positions",
             (double)t->first_token_us / 1e6, u->prompt_positions);
+    if (u->reused_positions > 0)
+        fprintf(stderr, ", %" PRIu32 " reused", u->reused_positions);
     if (u->pictures > 0)
         fprintf(stderr, ", %" PRIu32 " picture%s", u->pictures, u->pictures == 1 ? "" : "s");
     if (done->finish == QUIRE_FINISH_LENGTH)

@@ -20,8 +20,11 @@ static const struct subcommand subcommands[] = {
     {"stats", cli_stats, "counters of the pool since the broker started"},
     {"requests", cli_requests, "list the requests that wait or run"},
     {"top", cli_top, "workers, requests and rates, live"},
+    {"segments", cli_segments, "list what the broker's index records of the workers' pages"},
     {"drain", cli_drain, "let a worker finish what it has and give it nothing new"},
     {"undrain", cli_undrain, "give a drained worker work again"},
+    {"explain", cli_explain_choice, "why a worker was chosen for a request, or would be"},
+    {"replay", cli_replay, "run conversations and tell how much of them was reused"},
 };
 #define SUBCOMMANDS (sizeof subcommands / sizeof subcommands[0])
 

@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "client/cli/cli.h"
+#include "client/cli/explain_view.h"
 #include "client/cli/views.h"
 
 struct ops {
@@ -91,9 +92,33 @@ int cli_top(int argc, char **argv) {
     return code;
 }
 
+struct drain {
+    const char *endpoint;
+    bool on, dry_run, json;
+};
+
+static int drain_worker(const struct drain *d, const char *worker, struct quire_error *qe) {
+    struct quire_client *client = NULL;
+    struct quire_losses losses;
+    int r = quire_open(&client, d->endpoint, CLI_CONNECT_MS, qe);
+    if (r == 0 && d->dry_run)
+        r = quire_losses(client, VIEW_QUERY_MS, worker, &losses, qe);
+    else if (r == 0)
+        r = quire_drain(client, VIEW_QUERY_MS, worker, d->on, qe);
+    if (r == 0 && d->dry_run)
+        view_losses(worker, &losses, d->json);
+    quire_close(client);
+    return r;
+}
+
 static int drain_command(int argc, char **argv, bool on) {
-    const char *endpoint = NULL;
-    const struct config_item items[] = {endpoint_into(&endpoint)};
+    struct drain d = {.on = on};
+    const struct config_item items[] = {
+        endpoint_into(&d.endpoint),
+        {"dry-run", 0, CONFIG_SWITCH, &d.dry_run, 0, 0, NULL,
+         "only say what the pool would lose with it"},
+        {"json", 0, CONFIG_SWITCH, &d.json, 0, 0, NULL, "with --dry-run: print JSON"},
+    };
     struct config c = {
         .program = on ? "quire drain" : "quire undrain",
         .section = on ? "drain" : "undrain",
@@ -102,20 +127,14 @@ static int drain_command(int argc, char **argv, bool on) {
                         "says when it is\ndrained."
                       : "The worker gets work again.",
         .items = items,
-        .n_items = 1};
+        .n_items = on ? sizeof items / sizeof items[0] : 1};
     struct quire_error qe = {.code = ERR_USAGE,
                              .text = "name one worker; `quire workers` lists them"};
-    struct quire_client *client = NULL;
     int first, code;
     if (cli_settings(&c, argc, argv, &first, &code)) {
-        int r = first + 1 == argc ? 0 : ERR_USAGE;
-        if (r == 0)
-            r = quire_open(&client, endpoint, CLI_CONNECT_MS, &qe);
-        if (r == 0)
-            r = quire_drain(client, VIEW_QUERY_MS, argv[first], on, &qe);
+        int r = first + 1 == argc ? drain_worker(&d, argv[first], &qe) : ERR_USAGE;
         code = r < 0 ? cli_fail(&qe) : 0;
     }
-    quire_close(client);
     config_close(&c);
     return code;
 }

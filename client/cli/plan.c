@@ -13,6 +13,45 @@
 #define DEMO_TEXT "quire-demo.gguf"
 #define DEMO_MMPROJ "quire-demo-mmproj.gguf"
 
+void up_defaults(struct up *u) {
+    u->workers = 2;
+    u->drain_seconds = 5;
+    u->log_level = "warn";
+}
+
+void up_pool_items(struct up *u, struct config_item *items) {
+    const struct config_item all[UP_POOL_ITEMS] = {
+        {"model", 'm', CONFIG_TEXT, &u->model, 0, 0, "FILE",
+         "the text model, a GGUF (the demo model)"},
+        {"mmproj", 0, CONFIG_TEXT, &u->mmproj, 0, 0, "FILE", "its vision tower, a GGUF"},
+        {"threads", 't', CONFIG_INT, &u->threads, 1, UP_MAX_THREADS, "N",
+         "threads of each worker (processors / workers)"},
+        {"kv-memory", 0, CONFIG_BYTES, &u->kv_bytes, 1 << 20, 1e15, "SIZE",
+         "memory for keys and values of each worker\n(up to 1G, all together a quarter of the "
+         "machine's)"},
+        {"feature-memory", 0, CONFIG_BYTES, &u->feature_bytes, 1, 1e15, "SIZE",
+         "memory for embeddings of pictures of each worker"},
+        {"credits", 0, CONFIG_INT, &u->credits, 1, 256, "N", "requests a worker takes at a time"},
+        {"context", 0, CONFIG_INT, &u->context, 16, 1e7, "N",
+         "the longest prompt and answer, in positions"},
+        {"chat-template", 0, CONFIG_TEXT, &u->template, 0, 0, "NAME",
+         "smolvlm, chatml, llama3, vicuna or gemma"},
+        {"policy", 0, CONFIG_TEXT, &u->policy, 0, 0, "NAME",
+         "which worker gets a request: earliest (first token),\nleast-loaded or round-robin "
+         "(earliest)"},
+        {"index", 0, CONFIG_TEXT, &u->index, 0, 0, "DIR",
+         "where the index of held segments is kept, or off"},
+        {"index-links", 0, CONFIG_INT, &u->index_links, 1, 1e12, "N",
+         "how many segments the broker remembers"},
+        {"secret", 0, CONFIG_TEXT, &u->secret, 0, 0, "FILE",
+         "the deployment's secret, made when it is missing"},
+        {"log-level", 0, CONFIG_TEXT, &u->log_level, 0, 0, "LEVEL",
+         "debug, info, warn, error or off (warn)"},
+    };
+    for (int i = 0; i < UP_POOL_ITEMS; i++)
+        items[i] = all[i];
+}
+
 static int find_programs(struct up *u, struct error *e) {
     ssize_t n = readlink("/proc/self/exe", u->bin_dir, sizeof u->bin_dir - 1);
     if (n < 0)
@@ -80,10 +119,14 @@ static void describe_children(struct up *u) {
     add(broker, u->broker_path);
     add_pair(broker, "--clients", u->clients);
     add_pair(broker, "--workers", u->workers_endpoint);
+    add_pair(broker, "--policy", u->policy);
+    add_pair(broker, "--index", u->index);
+    add_pair(broker, "--index-links", number(u, 6, u->index_links));
+    add_pair(broker, "--secret", u->secret);
     add_pair(broker, "--log-level", u->log_level);
     const char *threads = number(u, 0, u->threads), *credits = number(u, 1, u->credits);
     const char *kv = number(u, 2, u->kv_bytes), *context = number(u, 3, u->context);
-    const char *drain = number(u, 4, u->drain_seconds);
+    const char *drain = number(u, 4, u->drain_seconds), *features = number(u, 5, u->feature_bytes);
     for (int64_t i = 1; i <= u->workers; i++) {
         struct child *w = &u->children[i];
         (void)snprintf(w->name, sizeof w->name, "worker-%" PRId64, i);
@@ -96,6 +139,7 @@ static void describe_children(struct up *u) {
         add_pair(w, "--threads", threads);
         add_pair(w, "--credits", credits);
         add_pair(w, "--kv-memory", kv);
+        add_pair(w, "--feature-memory", features);
         add_pair(w, "--context", context);
         add_pair(w, "--drain-seconds", drain);
         add_pair(w, "--log-level", u->log_level);

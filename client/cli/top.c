@@ -36,7 +36,14 @@ static int show_screen(struct quire_client *client, struct quire_error *qe,
                (double)(now->answer_tokens - before->answer_tokens) / seconds,
                (double)(now->prompt_positions - before->prompt_positions) / seconds,
                (double)(now->done - before->done) / seconds);
-    printf("\n\n");
+    printf("\n%s: %.1f %% of prompt positions reused", view_policy(now->policy),
+           now->prompt_positions > 0
+               ? 100.0 * (double)now->reused_positions / (double)now->prompt_positions
+               : 0.0);
+    if (now->predictions > 0)
+        printf(", first tokens predicted to %.1f %%", now->prediction_error_permille / 10.0);
+    printf("; index %s, %" PRIu64 " segments known\n\n", view_index_state(now->index_state),
+           now->links);
     r = view_workers(client, false, qe);
     printf("\n");
     return r < 0 ? r : view_requests(client, false, qe);

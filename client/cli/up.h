@@ -6,11 +6,13 @@
 #ifndef QUIRE_CLI_UP_H
 #define QUIRE_CLI_UP_H
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "common/config.h"
 #include "common/error.h"
 
 #define UP_MAX_CHILDREN 65     /* the broker and up to 64 workers */
@@ -31,25 +33,50 @@ struct child {
     int64_t started_ms, start_at_ms, backoff_ms;
 };
 
-/* Settings, what follows from them (plan.c), and what runs (up.c). */
+/* Settings, what follows from them (plan.c), and what runs (pool.c). */
 struct up {
-    int64_t workers, threads, credits, kv_bytes, drain_seconds, context;
-    const char *model, *mmproj, *template, *log_level;
+    int64_t workers, threads, credits, kv_bytes, feature_bytes, drain_seconds, context, index_links;
+    const char *model, *mmproj, *template, *log_level, *policy, *index, *secret;
     const char *clients_flag, *endpoint_flag;
     /* What the broker serves, and where the workers and we reach it. */
     char clients[UP_ENDPOINTS_BYTES], workers_endpoint[UP_ENDPOINTS_BYTES];
     char reach_clients[UP_ENDPOINTS_BYTES], reach_workers[UP_ENDPOINTS_BYTES];
     char bin_dir[1024], demo_text[1100], demo_mmproj[1100];
     char broker_path[1100], worker_path[1100];
-    char numbers[5][32];
+    char numbers[7][32];
     struct child children[UP_MAX_CHILDREN]; /* [0] is the broker */
     size_t n_children;
-    int signals;
+    int signals; /* a signalfd */
+    sigset_t signals_before;
     bool announced;
 };
 
+#define UP_POOL_ITEMS 13
+/* Defaults, and the flags that say how a pool is, whoever starts it: fills
+ * items[0..UP_POOL_ITEMS-1]. */
+void up_defaults(struct up *u);
+void up_pool_items(struct up *u, struct config_item *items);
+
 /* Finds programs, demo model and endpoints, and fills in u->children from the settings. */
 int up_plan(struct up *u, struct error *e);
+
+/* ---- a pool that runs (pool.c): open, tend until it is time, stop ---- */
+
+/* Takes over the signals that end or concern a pool. ERR_IO. */
+int up_open(struct up *u, struct error *e);
+
+/* Reaps, starts what is due, and takes signals; *stop: somebody asked for the end. Returns 0, or
+ * the exit code with which the pool has to end. */
+int up_tend(struct up *u, bool *stop);
+/* Waits for a signal, a child that is due, or at most longest_ms (-1: for ever). */
+void up_wait(struct up *u, int longest_ms);
+
+/* Asks the broker whether all our workers are there; sets u->announced when they are, and then
+ * writes the model's name. */
+bool up_ready(struct up *u, char *model, size_t capacity);
+
+/* Stops all, workers first, and gives the signals back. */
+void up_stop(struct up *u);
 
 /* Starts c (fork and exec, in a process group of its own, to die with us). -1: errno says why. */
 int child_start(struct child *c, int64_t now_ms);

@@ -11,6 +11,22 @@
 static const char *const worker_states[] = {"?", "up", "draining", "drained"};
 static const char *const request_states[] = {"?", "queued", "sent", "streaming"};
 
+static const char *const policies[] = {"?", "earliest", "least-loaded", "round-robin"};
+static const char *const index_states[] = {"?", "off", "ok", "full", "broken", "rebuilding"};
+
+const char *view_policy(enum quire_policy policy) {
+    return policies[policy <= QUIRE_POLICY_ROUND_ROBIN ? policy : 0];
+}
+
+const char *view_index_state(enum quire_index_state state) {
+    return index_states[state <= QUIRE_INDEX_REBUILDING ? state : 0];
+}
+
+void view_id(const uint8_t id[QUIRE_ID_BYTES], char out[VIEW_ID_BYTES]) {
+    for (size_t i = 0; i < QUIRE_ID_BYTES; i++)
+        (void)snprintf(out + 2 * i, 3, "%02x", id[i]);
+}
+
 static double per_second(uint32_t microseconds) {
     return microseconds > 0 ? 1e6 / microseconds : 0;
 }
@@ -41,19 +57,40 @@ static void dump(json_t *root) {
     json_decref(root);
 }
 
+struct stat_row {
+    const char *name, *label; /* in JSON, and for people */
+    uint64_t value;
+};
+
 static json_t *worker_json(const struct quire_worker *w) {
-    return json_pack(
-        "{s:s,s:s,s:s,s:o,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}",
-        "name", w->name, "state", worker_states[w->state], "model", w->model, "incarnation",
-        json_sprintf("%016" PRIx64, w->incarnation), "pid", (json_int_t)w->pid, "credits",
-        (json_int_t)w->credits, "in_flight", (json_int_t)w->in_flight, "silent_ms",
-        (json_int_t)w->silent_ms, "active", (json_int_t)w->active, "waiting",
-        (json_int_t)w->waiting, "pages_total", (json_int_t)w->pages_total, "pages_free",
-        (json_int_t)w->pages_free, "context", (json_int_t)w->context, "prefill_us_per_position",
-        (json_int_t)w->prefill_us_per_position, "decode_us_per_token",
-        (json_int_t)w->decode_us_per_token, "tile_us", (json_int_t)w->tile_us, "tokens_total",
-        (json_int_t)w->tokens_total, "positions_total", (json_int_t)w->positions_total, "rss_bytes",
-        (json_int_t)w->rss_bytes, "done", (json_int_t)w->done, "failed", (json_int_t)w->failed);
+    const struct stat_row rows[] = {
+        {"pid", NULL, w->pid},
+        {"credits", NULL, w->credits},
+        {"in_flight", NULL, w->in_flight},
+        {"silent_ms", NULL, w->silent_ms},
+        {"active", NULL, w->active},
+        {"waiting", NULL, w->waiting},
+        {"pages_total", NULL, w->pages_total},
+        {"pages_free", NULL, w->pages_free},
+        {"pages_evicted", NULL, w->pages_evicted},
+        {"feature_bytes", NULL, w->feature_bytes},
+        {"context", NULL, w->context},
+        {"prefill_us_per_position", NULL, w->prefill_us_per_position},
+        {"decode_us_per_token", NULL, w->decode_us_per_token},
+        {"tile_us", NULL, w->tile_us},
+        {"step_us", NULL, w->step_us},
+        {"tokens_total", NULL, w->tokens_total},
+        {"positions_total", NULL, w->positions_total},
+        {"rss_bytes", NULL, w->rss_bytes},
+        {"done", NULL, w->done},
+        {"failed", NULL, w->failed},
+    };
+    json_t *out =
+        json_pack("{s:s,s:s,s:s,s:o}", "name", w->name, "state", worker_states[w->state], "model",
+                  w->model, "incarnation", json_sprintf("%016" PRIx64, w->incarnation));
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        json_object_set_new(out, rows[i].name, json_integer((json_int_t)rows[i].value));
+    return out;
 }
 
 int view_workers(struct quire_client *client, bool json, struct quire_error *qe) {
@@ -74,10 +111,22 @@ int view_workers(struct quire_client *client, bool json, struct quire_error *qe)
     return 0;
 }
 
-struct stat_row {
-    const char *name, *label;
-    uint64_t value;
-};
+/* What is no number: the policy, and how the index is. */
+static void finish_stats(json_t *root, struct quire_stats *s, bool json) {
+    cli_make_plain(s->index_text);
+    if (json) {
+        json_object_set_new(root, "policy", json_string(view_policy(s->policy)));
+        json_object_set_new(root, "index_state", json_string(view_index_state(s->index_state)));
+        json_object_set_new(root, "index_text", json_string(s->index_text));
+        dump(root);
+        return;
+    }
+    json_decref(root);
+    printf("%-32s %12s\n%-32s %12s\n", "policy", view_policy(s->policy), "index",
+           view_index_state(s->index_state));
+    if (s->index_text[0] != '\0')
+        printf("%s\n", s->index_text);
+}
 
 int view_stats(struct quire_client *client, bool json, struct quire_error *qe) {
     struct quire_stats s;
@@ -100,11 +149,19 @@ int view_stats(struct quire_client *client, bool json, struct quire_error *qe) {
         {"prompt_positions", "prompt positions", s.prompt_positions},
         {"reused_positions", "  of them reused", s.reused_positions},
         {"answer_tokens", "answer tokens", s.answer_tokens},
+        {"reused_percent", "  of them reused, %",
+         s.prompt_positions ? 100 * s.reused_positions / s.prompt_positions : 0},
         {"pictures", "pictures", s.pictures},
         {"pictures_encoded", "  of them encoded", s.pictures_encoded},
         {"bad_messages", "bad messages", s.bad_messages},
         {"first_token_ms_mean", "mean time to first token, ms",
          s.first_token_count ? s.first_token_ms_sum / s.first_token_count : 0},
+        {"predictions", "first tokens predicted", s.predictions},
+        {"prediction_error_permille", "  median error, permille", s.prediction_error_permille},
+        {"links", "segments the broker knows of", s.links},
+        {"index_links", "  of them in the index", s.index_links},
+        {"index_bytes", "  bytes of the index", s.index_bytes},
+        {"index_skipped", "  not written, the queue was full", s.index_skipped},
     };
     json_t *root = json_object();
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
@@ -113,32 +170,24 @@ int view_stats(struct quire_client *client, bool json, struct quire_error *qe) {
         else
             printf("%-32s %12" PRIu64 "\n", rows[i].label, rows[i].value);
     }
-    if (json)
-        dump(root);
-    else
-        json_decref(root);
+    finish_stats(root, &s, json);
     return 0;
 }
 
-static void id_text(const uint8_t id[QUIRE_ID_BYTES], char out[2 * QUIRE_ID_BYTES + 1]) {
-    for (size_t i = 0; i < QUIRE_ID_BYTES; i++)
-        (void)snprintf(out + 2 * i, 3, "%02x", id[i]);
-}
-
 static json_t *request_json(const struct quire_request_info *q) {
-    char id[2 * QUIRE_ID_BYTES + 1];
-    id_text(q->id, id);
+    char id[VIEW_ID_BYTES];
+    view_id(q->id, id);
     return json_pack("{s:s,s:s,s:I,s:I,s:I,s:I,s:s}", "id", id, "state", request_states[q->state],
                      "age_ms", (json_int_t)q->age_ms, "pictures", (json_int_t)q->pictures, "tokens",
                      (json_int_t)q->tokens, "attempt", (json_int_t)q->attempt, "worker", q->worker);
 }
 
 static void print_requests(struct quire_request_info *q, size_t n) {
-    char id[2 * QUIRE_ID_BYTES + 1];
+    char id[VIEW_ID_BYTES];
     printf("%-32s %-9s %8s %8s %7s %8s %s\n", "REQUEST", "STATE", "AGE S", "PICTURES", "TOKENS",
            "ATTEMPT", "WORKER");
     for (size_t i = 0; i < n; i++) {
-        id_text(q[i].id, id);
+        view_id(q[i].id, id);
         cli_make_plain(q[i].worker);
         printf("%-32s %-9s %8.1f %8" PRIu32 " %7" PRIu32 " %8" PRIu32 " %s\n", id,
                request_states[q[i].state], q[i].age_ms / 1e3, q[i].pictures, q[i].tokens,

@@ -2,6 +2,7 @@
 #include "tests/support/engine_run.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 int engine_run_open(struct engine_run *r, const char *model, const char *mmproj, struct error *e) {
@@ -34,7 +35,7 @@ static int encode_pictures(struct engine_run *r, struct error *e) {
     int code = 0;
     for (uint32_t i = 0; i < r->features.count && code == 0; i++)
         while (code == 0 && !features_complete(&r->features, i))
-            code = features_work(&r->features, r->engine, i, &tile, e);
+            code = features_work(&r->features, i, &tile, e);
     return code;
 }
 
@@ -63,17 +64,29 @@ static int run_units(struct engine_run *r, size_t first, size_t n, struct error 
         rows[i] = (struct step_row){
             .sequence = s, .position = s->positions + (uint32_t)i, .token = u->token};
         if (u->token < 0)
-            rows[i].embedding = features_row(&r->features, r->engine, u->picture, u->row);
+            rows[i].embedding = features_row(&r->features, u->picture, u->row);
         rows[i].want_logits = first + i + 1 == r->prompt.count;
     }
     r->logits = decoder_step(r->engine->decoder, rows, (int32_t)n);
     return 0;
 }
 
+static int open_pictures(struct engine_run *r, const struct bytes *pictures, size_t n,
+                         struct error *e) {
+    struct shown *shown = calloc(n + 1, sizeof *shown);
+    if (shown == NULL)
+        return error_set(e, ERR_NOMEM, "no memory for %zu pictures", n);
+    for (size_t i = 0; i < n; i++)
+        shown[i].encoded = pictures[i];
+    int code = features_open(&r->features, r->engine, (struct bytes){NULL, 0}, shown, n, e);
+    free(shown);
+    return code;
+}
+
 int engine_run_prompt(struct engine_run *r, struct bytes prompt, const struct bytes *pictures,
                       size_t n_pictures, struct error *e) {
     forget_prompt(r);
-    int code = features_open(&r->features, r->engine, pictures, n_pictures, e);
+    int code = open_pictures(r, pictures, n_pictures, e);
     if (code == 0)
         code = encode_pictures(r, e);
     if (code == 0)

@@ -134,6 +134,7 @@ void fake_welcome(struct fake_broker *b) {
         .software = {(const uint8_t *)"test", 4},
         .heartbeat_ms = FAKE_HEARTBEAT_MS,
         .dead_ms = b->dead_ms,
+        .seed = b->seed,
     };
     struct wire_buffer buffer = {NULL, 0, 0};
     assert_int_equal(welcome_encode(&m, &buffer), 0);
@@ -165,6 +166,12 @@ void fake_send_drain(struct fake_broker *b, bool on) {
     struct msg_drain m = {on};
     struct wire_buffer buffer = {NULL, 0, 0};
     assert_int_equal(drain_encode(&m, &buffer), 0);
+    fake_send(b, &buffer, NULL, 0);
+}
+
+void fake_send_inventory(struct fake_broker *b) {
+    struct wire_buffer buffer = {NULL, 0, 0};
+    assert_int_equal(inventory_encode(&buffer), 0);
     fake_send(b, &buffer, NULL, 0);
 }
 

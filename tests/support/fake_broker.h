@@ -21,6 +21,7 @@ struct fake_broker {
     bool known;  /* what BEAT says; false until fake_welcome */
     bool silent; /* no BEAT at all */
     uint32_t dead_ms;
+    uint64_t seed;                         /* of links; 0: it wants none */
     uint8_t identity[FAKE_IDENTITY_BYTES]; /* of the last message's sender */
     size_t identity_bytes;
     struct msg_heartbeat beat; /* the last one */
@@ -53,6 +54,7 @@ void fake_send(struct fake_broker *b, struct wire_buffer *head, const struct byt
                size_t n_frames);
 void fake_send_cancel(struct fake_broker *b, uint64_t ticket);
 void fake_send_drain(struct fake_broker *b, bool on);
+void fake_send_inventory(struct fake_broker *b);
 void fake_send_error(struct fake_broker *b, int code, const char *text);
 
 #endif

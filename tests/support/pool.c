@@ -53,10 +53,13 @@ void pool_start_worker(struct pool *p, int i) {
         o->model ? o->model : QUIRE_GOLDEN_DIR "/smolvlm/text.gguf",
         "--mmproj",
         o->mmproj ? o->mmproj : QUIRE_GOLDEN_DIR "/smolvlm/mmproj.gguf"};
+    size_t n = 13;
     if (o->credits) {
-        argv[13] = "--credits";
-        argv[14] = o->credits;
+        argv[n++] = "--credits";
+        argv[n++] = o->credits;
     }
+    for (size_t k = 0; k < 8 && o->worker_flags[k]; k++)
+        argv[n++] = o->worker_flags[k];
     process_start(&p->workers[i], argv, p->log, p->log);
 }
 

@@ -13,6 +13,7 @@ struct pool_options {
     const char *model, *mmproj; /* NULL: the random SmolVLM-shaped pair of tests/golden */
     const char *credits;        /* of each worker; NULL: its default */
     const char *broker_flags[8];
+    const char *worker_flags[8]; /* of each worker; they win over what pool.c says */
 };
 
 struct pool {

@@ -47,7 +47,7 @@ static json_t *tile_chunk(const struct engine_run *r, size_t *at) {
     int32_t embeddings = r->engine->vision_model.n_out;
     int32_t width = r->engine->vision_model.projection;
     size_t n = (size_t)embeddings * (size_t)width;
-    const float *v = features_row(&r->features, r->engine, u->picture, u->row);
+    const float *v = features_row(&r->features, u->picture, u->row);
     size_t edge = n < EDGE ? n : EDGE;
     double sum = 0, squares = 0;
     for (size_t i = 0; i < n; i++) {

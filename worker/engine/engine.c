@@ -54,7 +54,8 @@ static int open_vision_file(struct engine *g, const struct engine_options *o, st
     return rc;
 }
 
-static int check_memory(const struct engine *g, size_t kv_bytes, struct error *e) {
+static int check_memory(const struct engine *g, size_t kv_bytes, size_t feature_bytes,
+                        struct error *e) {
     size_t files = gguf_map_bytes(g->text_file);
     if (g->vision_file != NULL)
         files += gguf_map_bytes(g->vision_file);
@@ -68,17 +69,30 @@ static int check_memory(const struct engine *g, size_t kv_bytes, struct error *e
             "the model needs %zu MiB and kv-memory asks for %zu MiB, but there are %zu "
             "MiB of memory",
             files / MIB, kv_bytes / MIB, memory / MIB);
+    if (feature_bytes > memory - files - kv_bytes)
+        return error_set(e, ERR_NOMEM,
+                         "the model needs %zu MiB, kv-memory asks for %zu MiB and feature-memory "
+                         "for %zu MiB, but there are %zu MiB of memory",
+                         files / MIB, kv_bytes / MIB, feature_bytes / MIB, memory / MIB);
     return 0;
 }
 
+static size_t least(size_t a, size_t b) {
+    return a < b ? a : b;
+}
+
 static size_t default_kv_bytes(void) {
-    size_t share = machine_available_bytes() / ENGINE_KV_DEFAULT_SHARE;
-    return share < ENGINE_KV_DEFAULT_BYTES ? share : ENGINE_KV_DEFAULT_BYTES;
+    return least(machine_available_bytes() / ENGINE_KV_DEFAULT_SHARE, ENGINE_KV_DEFAULT_BYTES);
+}
+
+static size_t default_feature_bytes(void) {
+    return least(machine_available_bytes() / ENGINE_FEATURE_DEFAULT_SHARE,
+                 ENGINE_FEATURE_DEFAULT_BYTES);
 }
 
 static int open_pages(struct engine *g, const struct engine_options *o, struct error *e) {
     size_t kv_bytes = o->kv_bytes > 0 ? o->kv_bytes : default_kv_bytes();
-    int rc = check_memory(g, kv_bytes, e);
+    int rc = check_memory(g, kv_bytes, o->feature_bytes, e);
     if (rc < 0)
         return rc;
     struct pages_shape shape = {g->text.n_layer, g->text.n_head_kv, g->text.head_dim};
@@ -95,6 +109,16 @@ static int open_pages(struct engine *g, const struct engine_options *o, struct e
                          (unsigned)context);
     g->context = (uint32_t)context;
     return 0;
+}
+
+static int open_pictures(struct engine *g, const struct engine_options *o, struct error *e) {
+    size_t bytes = o->feature_bytes > 0 ? o->feature_bytes : default_feature_bytes(), tile;
+    if (!size_mul((size_t)g->vision_model.n_out, (size_t)g->vision_model.projection, &tile))
+        return error_set(e, ERR_NOMEM, "no memory for the embeddings of a tile");
+    int rc = digest_secret_draw(&g->secret, e);
+    if (rc == 0)
+        rc = picture_table_open(&g->picture_table, PICTURE_TABLE_ENTRIES, e);
+    return rc == 0 ? feature_cache_open(&g->feature_cache, bytes, tile, e) : rc;
 }
 
 static int open_vision(struct engine *g, struct error *e) {
@@ -135,6 +159,8 @@ static int open_compute(struct engine *g, const struct engine_options *o, struct
         rc = sampler_open(&g->sampler, g->text.n_vocab, e);
     if (rc == 0 && g->sees)
         rc = open_vision(g, e);
+    if (rc == 0 && g->sees)
+        rc = open_pictures(g, o, e);
     return rc == 0 ? check_scratch(g, e) : rc;
 }
 
@@ -182,6 +208,8 @@ int engine_open(struct engine **out, const struct engine_options *o, struct erro
 void engine_close(struct engine *g) {
     if (g == NULL)
         return;
+    feature_cache_close(g->feature_cache);
+    picture_table_close(g->picture_table);
     free(g->pixels);
     vision_close(g->vision);
     prompt_markers_close(g->markers);

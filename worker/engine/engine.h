@@ -2,7 +2,8 @@
  *
  * It knows no sockets and no messages. Its users read the fields and call the modules they stand
  * for; only engine.c changes them. One thread at a time computes with it (decoder, vision, pages,
- * sampler, pixels); tokenizer, template and markers never change and may be used by all. */
+ * sampler, pixels, pictures' caches); tokenizer, template and markers never change and may be used
+ * by all. */
 #ifndef QUIRE_ENGINE_ENGINE_H
 #define QUIRE_ENGINE_ENGINE_H
 
@@ -12,8 +13,11 @@
 
 #include "common/error.h"
 #include "worker/engine/decoder.h"
+#include "worker/engine/feature_cache.h"
 #include "worker/engine/model.h"
 #include "worker/engine/pages.h"
+#include "worker/engine/picture_digest.h"
+#include "worker/engine/picture_table.h"
 #include "worker/engine/preprocess.h"
 #include "worker/engine/prompt.h"
 #include "worker/engine/sampler.h"
@@ -26,6 +30,8 @@
 #define ENGINE_MAX_SEQUENCES 64 /* requests that decode together */
 #define ENGINE_KV_DEFAULT_BYTES ((size_t)1 << 30)
 #define ENGINE_KV_DEFAULT_SHARE 4 /* but at most one part in so many of the free memory */
+#define ENGINE_FEATURE_DEFAULT_BYTES ((size_t)256 << 20)
+#define ENGINE_FEATURE_DEFAULT_SHARE 16 /* likewise */
 
 struct engine_options {
     const char *model;  /* path of the text model */
@@ -34,6 +40,7 @@ struct engine_options {
         *chat_template;    /* a name that template_choose knows; NULL: by the model's own text */
     int threads;           /* 0: all CPUs that the process may use */
     size_t kv_bytes;       /* for pages; 0: the default above */
+    size_t feature_bytes;  /* for pictures' embeddings that are kept; 0: the default above */
     uint32_t context;      /* most positions of one request; 0: what the model was trained for */
     int32_t max_sequences; /* 1..ENGINE_MAX_SEQUENCES */
 };
@@ -52,7 +59,10 @@ struct engine {
     struct decoder *decoder; /* ENGINE_CHUNK + max_sequences rows, max_sequences of logits */
     struct sampler *sampler;
     struct vision *vision;
-    float *pixels;    /* [3][S][S]: the tile that goes into the tower */
+    float *pixels;                       /* [3][S][S]: the tile that goes into the tower */
+    struct feature_cache *feature_cache; /* as picture_table: NULL without a tower */
+    struct picture_table *picture_table;
+    struct digest_secret secret; /* of pictures' digests */
     uint32_t context; /* the least of the model's, the operator's and what the pages can hold */
     int32_t max_sequences;
     uint8_t fingerprint[16]; /* of model, tower and template */

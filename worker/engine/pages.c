@@ -7,6 +7,7 @@
 #include "worker/engine/pages.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #include "common/bytes.h"
@@ -138,4 +139,15 @@ uint16_t *pages_keys(struct pages *p, page_id id, int32_t layer, int32_t head) {
 
 uint16_t *pages_values(struct pages *p, page_id id, int32_t layer, int32_t head) {
     return head_of(p, id, layer, head, 1);
+}
+
+void pages_copy(struct pages *p, page_id to, page_id from, uint32_t first, uint32_t n) {
+    MUST(to < p->total && from < p->total && to != from && first + n <= PAGE_POSITIONS);
+    struct pages_shape s = p->shape;
+    size_t runs = 2 * (size_t)s.n_layer * (size_t)s.n_head_kv, skip = head_halves(s);
+    size_t row = (size_t)s.head_dim;
+    uint16_t *into = pages_keys(p, to, 0, 0) + first * row;
+    const uint16_t *out_of = pages_keys(p, from, 0, 0) + first * row;
+    for (size_t i = 0; i < runs; i++)
+        memcpy(into + i * skip, out_of + i * skip, n * row * sizeof *into);
 }

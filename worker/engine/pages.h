@@ -37,6 +37,10 @@ page_id pages_take(struct pages *p); /* one reference; PAGE_NONE when none is fr
 void pages_retain(struct pages *p, page_id id);
 void pages_release(struct pages *p, page_id id);
 
+/* Copies positions first .. first + n - 1 of a page, all layers and heads, to the same places of
+ * another. */
+void pages_copy(struct pages *p, page_id to, page_id from, uint32_t first, uint32_t n);
+
 /* [16][head_dim] halves of one layer and head. */
 uint16_t *pages_keys(struct pages *p, page_id id, int32_t layer, int32_t head);
 uint16_t *pages_values(struct pages *p, page_id id, int32_t layer, int32_t head);

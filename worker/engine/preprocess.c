@@ -18,10 +18,15 @@ static double tiles_along(int32_t side, double scale, int32_t tile) {
 }
 
 int preprocess_plan(const struct vision_model *m, int32_t width, int32_t height,
-                    struct picture_layout *out, struct error *e) {
+                    const struct picture_options *options, struct picture_layout *out,
+                    struct error *e) {
     memset(out, 0, sizeof *out);
     if (width < 1 || height < 1)
         return error_set(e, ERR_BAD_PICTURE, "the picture is %d x %d pixels", width, height);
+    out->embeddings_per_tile = m->n_out;
+    if (options->overview_only)
+        return 0;
+    preprocess_bound(&width, &height, options->max_pixels);
     double edge = m->longest_edge;
     double scale = fmin(edge / width, edge / height);
     double columns = tiles_along(width, scale, m->image_size);
@@ -33,20 +38,49 @@ int preprocess_plan(const struct vision_model *m, int32_t width, int32_t height,
                          width, height, columns, rows, PREPROCESS_MAX_TILES);
     out->columns = (int32_t)columns;
     out->rows = (int32_t)rows;
-    out->embeddings_per_tile = m->n_out;
     return 0;
 }
 
-int preprocess_picture(const struct vision_model *m, const struct image *in, struct prepared *out,
-                       struct error *e) {
-    memset(out, 0, sizeof *out);
-    int32_t side = m->image_size;
-    int code = preprocess_plan(m, in->width, in->height, &out->layout, e);
-    if (code == 0)
-        code = image_resize(in, out->layout.columns * side, out->layout.rows * side, RESIZE_LANCZOS,
-                            &out->refined, e);
+void preprocess_bound(int32_t *width, int32_t *height, uint32_t max_pixels) {
+    double w = *width, h = *height, bound = max_pixels;
+    if (max_pixels == 0 || w * h <= bound)
+        return;
+    double scale = sqrt(bound / (w * h));
+    w = fmax(floor(w * scale), 1);
+    h = fmax(floor(h * scale), 1);
+    /* Only a side that was rounded up to a pixel, or a quotient to the next number, passes it. */
+    if (w * h > bound)
+        *(w > h ? &w : &h) = fmax(floor(bound / fmin(w, h)), 1);
+    *width = (int32_t)w;
+    *height = (int32_t)h;
+}
+
+/* The two resizes of a picture that is as large as it may be. */
+static int resize(const struct image *in, int32_t side, struct prepared *out, struct error *e) {
+    const struct picture_layout *l = &out->layout;
+    int code = 0;
+    if (l->columns > 0)
+        code =
+            image_resize(in, l->columns * side, l->rows * side, RESIZE_LANCZOS, &out->refined, e);
     if (code == 0)
         code = image_resize(in, side, side, RESIZE_LANCZOS, &out->overview, e);
+    return code;
+}
+
+int preprocess_picture(const struct vision_model *m, const struct image *in,
+                       const struct picture_options *options, struct prepared *out,
+                       struct error *e) {
+    memset(out, 0, sizeof *out);
+    int code = preprocess_plan(m, in->width, in->height, options, &out->layout, e);
+    int32_t width = in->width, height = in->height;
+    preprocess_bound(&width, &height, options->max_pixels);
+    bool smaller = width < in->width || height < in->height;
+    struct image scaled = {0};
+    if (code == 0 && smaller)
+        code = image_resize(in, width, height, RESIZE_LANCZOS, &scaled, e);
+    if (code == 0)
+        code = resize(smaller ? &scaled : in, m->image_size, out, e);
+    image_clear(&scaled);
     if (code)
         prepared_clear(out);
     return code;

@@ -6,6 +6,7 @@
  * built. */
 #include "worker/engine/prompt.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -73,6 +74,7 @@ void prompt_markers_close(struct prompt_markers *m) {
 
 void prompt_clear(struct prompt *p) {
     free(p->units);
+    free(p->spans);
     *p = (struct prompt){0};
 }
 
@@ -200,6 +202,32 @@ static int add_picture(struct build *b, uint32_t picture, const struct picture_l
     return rc != 0 ? rc : add_tokens(b, &m->fake, 1);
 }
 
+/* Notes where the parts of runs [first, first + n) stand; their stretch began at `begin`. */
+static void add_spans(struct build *b, const struct rendering *r, size_t first, size_t n,
+                      size_t begin) {
+    struct prompt *p = b->prompt;
+    size_t bytes = 0, before = 0, run = first;
+    for (size_t i = first; i < first + n; i++) {
+        bytes += r->runs[i].kind == RUN_PICTURE ? 0 : r->runs[i].text.size;
+    }
+    while (p->n_spans < r->n_spans && r->spans[p->n_spans].run < first + n) {
+        const struct run_span *s = &r->spans[p->n_spans];
+        for (; run < s->run; run++) {
+            before += r->runs[run].text.size;
+        }
+        p->spans[p->n_spans++] = (struct prompt_span){
+            .message = s->message,
+            .part = s->part,
+            .skipped = s->skipped,
+            .before = before + s->offset,
+            .bytes = s->bytes,
+            .stretch_bytes = bytes,
+            .first = (uint32_t)begin,
+            .last = (uint32_t)p->count,
+        };
+    }
+}
+
 static int add_runs(struct build *b, const struct rendering *r,
                     const struct picture_layout *layouts, size_t n_layouts) {
     int rc = 0;
@@ -207,8 +235,10 @@ static int add_runs(struct build *b, const struct rendering *r,
         for (n = 0; i + n < r->n_runs && r->runs[i + n].kind != RUN_PICTURE;) {
             n++;
         }
+        size_t begin = b->prompt->count;
         if (n > 0) {
             rc = add_text(b, r->runs + i, n);
+            add_spans(b, r, i, n, begin);
             continue;
         }
         n = 1;
@@ -218,6 +248,7 @@ static int add_runs(struct build *b, const struct rendering *r,
                              "the prompt names picture %u, but there are %zu", picture, n_layouts);
         }
         rc = add_picture(b, picture, &layouts[picture]);
+        add_spans(b, r, i, 1, begin);
     }
     return rc;
 }
@@ -234,6 +265,10 @@ static int add_bos(struct build *b) {
         memmove(p->units + 1, p->units, p->count * sizeof *p->units);
         p->units[0] = (struct position_unit){.token = bos};
         p->count++;
+        for (size_t i = 0; i < p->n_spans; i++) {
+            p->spans[i].first++;
+            p->spans[i].last++;
+        }
     }
     return rc;
 }
@@ -245,7 +280,9 @@ int prompt_build(struct prompt *out, const struct tokenizer *t, const struct pro
     struct build b = {
         .prompt = out, .tokenizer = t, .markers = m, .max_positions = max_positions, .e = e};
     b.texts = malloc((r->n_runs + 1) * sizeof *b.texts);
-    int rc = b.texts == NULL ? error_set(e, ERR_NOMEM, "no memory for %zu runs", r->n_runs) : 0;
+    out->spans = malloc((r->n_spans + 1) * sizeof *out->spans);
+    bool short_of_memory = b.texts == NULL || out->spans == NULL;
+    int rc = short_of_memory ? error_set(e, ERR_NOMEM, "no memory for %zu runs", r->n_runs) : 0;
     rc = rc != 0 ? rc : add_runs(&b, r, layouts, n_layouts);
     if (rc == 0 && tokenizer_adds_bos(t)) {
         rc = add_bos(&b);

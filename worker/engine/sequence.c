@@ -1,8 +1,7 @@
 /* sequence.c - the pages of one sequence, in the order of their positions. */
-#include <stdlib.h>
+#include "worker/engine/sequence.h"
 
-#include "common/must.h"
-#include "worker/engine/decoder.h"
+#include <stdlib.h>
 
 static uint32_t pages_for(uint32_t positions) {
     return positions / PAGE_POSITIONS + (positions % PAGE_POSITIONS != 0);

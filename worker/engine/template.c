@@ -13,6 +13,9 @@ struct builder {
     size_t count, capacity;
     uint8_t *block;
     size_t size, room;
+    const struct chat_message *messages; /* that are being rendered */
+    struct run_span *spans;
+    size_t n_spans, span_capacity;
     int rc;
 };
 
@@ -26,6 +29,28 @@ static void add_run(struct builder *b, struct run run) {
     }
     if (b->rc == 0) {
         b->runs[b->count++] = run;
+    }
+}
+
+/* Notes that the last run's last `bytes` bytes, or its picture, are a part of m. */
+static void add_span(struct builder *b, const struct chat_message *m, size_t part, size_t skipped,
+                     size_t bytes) {
+    if (b->rc == 0 && b->n_spans == b->span_capacity) {
+        size_t capacity = b->span_capacity * 2 + 16;
+        struct run_span *spans = realloc(b->spans, capacity * sizeof *spans);
+        b->rc = spans == NULL ? ERR_NOMEM : 0;
+        b->spans = spans == NULL ? b->spans : spans;
+        b->span_capacity = spans == NULL ? b->span_capacity : capacity;
+    }
+    if (b->rc == 0) {
+        b->spans[b->n_spans++] = (struct run_span){
+            .message = (uint32_t)(m - b->messages),
+            .part = (uint32_t)part,
+            .skipped = skipped,
+            .run = b->count - 1,
+            .offset = b->runs[b->count - 1].text.size - bytes,
+            .bytes = bytes,
+        };
     }
 }
 
@@ -70,10 +95,15 @@ static void add_picture(struct builder *b, uint32_t picture) {
     add_run(b, (struct run){.kind = RUN_PICTURE, .picture = picture});
 }
 
+static void discard(struct builder *b) {
+    free(b->runs);
+    free(b->block);
+    free(b->spans);
+}
+
 static int finish(struct builder *b, struct rendering *out, struct error *e) {
     if (b->rc != 0) {
-        free(b->runs);
-        free(b->block);
+        discard(b);
         return error_set(e, b->rc, "no memory to render a prompt of %zu bytes", b->size);
     }
     size_t at = 0;
@@ -83,13 +113,14 @@ static int finish(struct builder *b, struct rendering *out, struct error *e) {
             at += b->runs[i].text.size;
         }
     }
-    *out = (struct rendering){b->runs, b->count, b->block};
+    *out = (struct rendering){b->runs, b->count, b->block, b->spans, b->n_spans};
     return 0;
 }
 
 void rendering_clear(struct rendering *r) {
     free(r->runs);
     free(r->block);
+    free(r->spans);
     *r = (struct rendering){0};
 }
 
@@ -141,6 +172,7 @@ static bool add_content(struct builder *b, const struct chat_message *m, enum co
         const struct chat_part *p = &m->parts[i];
         if (p->is_picture) {
             add_picture(b, p->picture);
+            add_span(b, m, i, 0, 0);
             continue;
         }
         struct bytes text = p->text;
@@ -151,7 +183,10 @@ static bool add_content(struct builder *b, const struct chat_message *m, enum co
         if (how != CONTENT_PLAIN && i > first && !m->parts[i - 1].is_picture) {
             add_words(b, "\n");
         }
-        add_text(b, RUN_USER, text);
+        if (text.size > 0) {
+            add_text(b, RUN_USER, text);
+            add_span(b, m, i, (size_t)(text.data - p->text.data), text.size);
+        }
     }
     return last > first;
 }
@@ -227,6 +262,10 @@ static int add_gemma(struct builder *b, const struct chat_message *messages, siz
     return 0;
 }
 
+bool template_leads_answer(enum template_kind kind) {
+    return kind == TEMPLATE_SMOLVLM || kind == TEMPLATE_VICUNA;
+}
+
 static void add_messages(struct builder *b, const struct chat_message *messages, size_t n,
                          void (*add)(struct builder *, const struct chat_message *)) {
     for (size_t i = 0; i < n; i++) {
@@ -236,7 +275,7 @@ static void add_messages(struct builder *b, const struct chat_message *messages,
 
 int template_render(enum template_kind kind, const struct chat_message *messages, size_t n_messages,
                     bool has_bos, struct rendering *out, struct error *e) {
-    struct builder b = {0};
+    struct builder b = {.messages = messages};
     int rc = 0;
     *out = (struct rendering){0};
     switch (kind) {
@@ -262,8 +301,7 @@ int template_render(enum template_kind kind, const struct chat_message *messages
         break;
     }
     if (rc != 0) {
-        free(b.runs);
-        free(b.block);
+        discard(&b);
         return rc;
     }
     return finish(&b, out, e);

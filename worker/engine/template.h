@@ -22,8 +22,8 @@ enum template_kind {
 };
 
 /* `source`: the GGUF's tokenizer.chat_template, empty if it has none. `name`: what the operator
- * chose ("smolvlm", "chatml", "llama3", "vicuna", "gemma"), or NULL for auto. ERR_UNSUPPORTED for an
- * unknown one: the sentence says what was found and how to choose (--chat-template NAME). */
+ * chose ("smolvlm", "chatml", "llama3", "vicuna", "gemma"), or NULL for auto. ERR_UNSUPPORTED for
+ * an unknown one: the sentence says what was found and how to choose (--chat-template NAME). */
 int template_choose(struct bytes source, const char *name, enum template_kind *out,
                     struct error *e);
 const char *template_name(enum template_kind kind);
@@ -46,18 +46,32 @@ struct run {
     struct bytes text; /* RUN_TEMPLATE, RUN_USER; in the rendering's own memory */
     uint32_t picture;  /* RUN_PICTURE */
 };
+/* What of a message's part stands where; parts that nothing is left of have none. */
+struct run_span {
+    uint32_t message, part; /* indices */
+    size_t skipped;         /* bytes of the part's begin that were left out */
+    size_t run, offset;     /* where it stands; offset in the run's text, 0 for a picture */
+    size_t bytes;           /* of text; 0 for a picture */
+};
 struct rendering {
     struct run *runs;
     size_t n_runs;
     void *block;
+    struct run_span *spans; /* in the order of the runs */
+    size_t n_spans;
 };
 
 /* Renders messages with the generation prompt at the end. `has_bos`: the tokenizer adds BOS itself,
  * so a template whose text begins with the BOS token leaves it out. The result owns copies of all
  * text; free with rendering_clear. ERR_BAD_REQUEST for role orders the family cannot express. */
-int template_render(enum template_kind kind, const struct chat_message *messages,
-                    size_t n_messages, bool has_bos, struct rendering *out, struct error *e);
+int template_render(enum template_kind kind, const struct chat_message *messages, size_t n_messages,
+                    bool has_bos, struct rendering *out, struct error *e);
 void rendering_clear(struct rendering *r);
+
+/* The template puts a space between an assistant's role and its words. A model writes that space as
+ * the begin of its answer; it is the template's, and not to be shown, or the next turn would have
+ * two of them. */
+bool template_leads_answer(enum template_kind kind);
 
 /* An already rendered prompt, with `mark` (for example "<image>") where pictures stand: one
  * RUN_TEMPLATE per text, pictures counted from 0. For tools and goldens. */

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "worker/image/format.h"
+#include "worker/image/orientation.h"
 #include "worker/image/stb.h"
 
 #define BUDGET_SLACK_BYTES (256u << 10) /* stb's own structures, rounding of allocations */
@@ -82,8 +83,9 @@ int image_probe(struct bytes encoded, int32_t *width, int32_t *height, struct er
     int code = read_header(encoded, &h, &budget, e);
     if (code)
         return code;
-    *width = h.width;
-    *height = h.height;
+    bool transposes = orientation_transposes(h.orientation);
+    *width = transposes ? h.height : h.width;
+    *height = transposes ? h.width : h.height;
     return 0;
 }
 
@@ -106,6 +108,11 @@ int image_decode(struct bytes encoded, struct image *out, struct error *e) {
                          kind_name(&h), h.width, h.height, r.width, r.height);
     }
     *out = (struct image){h.width, h.height, r.rgb};
+    if (orientation_apply(out, h.orientation) != 0) {
+        image_clear(out);
+        return error_set(e, ERR_NOMEM, "no memory to turn a picture of %d x %d pixels", h.width,
+                         h.height);
+    }
     return 0;
 }
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "worker/image/image.h"
+#include "worker/image/orientation.h"
 
 struct magic {
     const char *name;
@@ -43,6 +44,7 @@ static int check_size(const struct format_header *h, struct error *e) {
 
 int format_read_header(struct bytes encoded, struct format_header *out, struct error *e) {
     memset(out, 0, sizeof *out);
+    out->orientation = ORIENTATION_UPRIGHT;
     int code;
     if (encoded.size == 0)
         return error_set(e, ERR_BAD_PICTURE, "the picture is empty (0 bytes)");

@@ -19,7 +19,8 @@ enum format_kind { FORMAT_PNG, FORMAT_JPEG };
 
 struct format_header {
     enum format_kind kind;
-    int32_t width, height;
+    int32_t width, height; /* as stored */
+    int32_t orientation;   /* 1..8, see orientation.h */
     /* PNG */
     int32_t depth, channels; /* bits and samples of a pixel as stored; a palette index is one */
     bool palette, interlaced;

@@ -2,7 +2,9 @@
  *
  * JPEG and PNG by stb_image, nothing else compiled in. Type, dimensions and pixel count are read
  * from the header and checked before anything is decoded. Grey and palette become RGB; alpha is
- * dropped without blending, as the reference does; orientation tags are not applied. */
+ * dropped without blending, as the reference does. A JPEG's orientation tag is applied, so that
+ * people's photographs are upright; width and height are those of the upright picture everywhere.
+ */
 #ifndef QUIRE_IMAGE_IMAGE_H
 #define QUIRE_IMAGE_IMAGE_H
 

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "worker/image/jpeg_tables.h"
+#include "worker/image/orientation.h"
 
 enum {
     MARKER_SOF0 = 0xc0, /* baseline */
@@ -24,6 +25,7 @@ enum {
     MARKER_EOI = 0xd9,
     MARKER_SOS = 0xda,
     MARKER_DQT = 0xdb,
+    MARKER_APP1 = 0xe1, /* Exif, XMP */
     MARKER_TEM = 0x01,
 };
 
@@ -125,11 +127,16 @@ static int read_frame(const struct segment *s, struct format_header *out, struct
 
 int jpeg_read_header(struct bytes encoded, struct format_header *out, struct error *e) {
     size_t at = 2; /* past the start marker */
+    int32_t orientation = 0;
     struct segment s;
     int code;
     while ((code = next_segment(encoded, &at, &s, e)) == 0) {
-        if (is_frame(s.marker))
+        if (is_frame(s.marker)) {
+            out->orientation = orientation > 0 ? orientation : ORIENTATION_UPRIGHT;
             return read_frame(&s, out, e);
+        }
+        if (s.marker == MARKER_APP1 && orientation == 0)
+            orientation = orientation_read(s.data);
         if (s.marker == MARKER_SOS || s.marker == MARKER_EOI)
             return error_set(e, ERR_BAD_PICTURE, "the JPEG has no frame header before byte %zu",
                              s.at);

@@ -1,0 +1,191 @@
+/* asker.c - see asker.h. */
+#include "tests/support/asker.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/utf8.h"
+#include "tests/support/same_answer.h"
+
+static void take_entries(struct asker *a, const struct msg_tokens *tokens) {
+    for (uint32_t i = 0; tokens->entries != NULL && i < tokens->n_tokens; i++) {
+        const struct token_entry *entry = &tokens->entries[i];
+        assert_true(a->n_entries < ASKER_TOKENS && entry->n_others <= ASKER_OTHERS);
+        assert_int_equal(entry->n_others, a->request.logprobs);
+        a->ids[a->n_entries] = entry->id;
+        for (size_t k = 0; k < entry->n_others; k++)
+            a->others[a->n_entries][k] = entry->others[k].logprob;
+        a->logprobs[a->n_entries++] = entry->self.logprob;
+    }
+}
+
+void asker_outcome(void *arg, struct job *job, const struct outcome *o) {
+    (void)arg;
+    struct asker *a = (struct asker *)(void *)job; /* its first member */
+    assert_false(asker_ended(a));
+    switch (o->kind) {
+    case OUTCOME_PROGRESS:
+        assert_int_equal(a->n_tokens, 0);
+        assert_true(o->progress.done <= o->progress.total);
+        a->n_prefill += o->progress.stage == STAGE_PREFILL;
+        a->n_picture += o->progress.stage == STAGE_PICTURE;
+        a->last_total = o->progress.total;
+        break;
+    case OUTCOME_TOKENS:
+        assert_int_equal(o->tokens.index, a->n_tokens);
+        assert_true(o->tokens.n_tokens > 0 || o->tokens.text.size > 0);
+        assert_true(utf8_valid(o->tokens.text.data, o->tokens.text.size));
+        assert_true(a->text_size + o->tokens.text.size < ASKER_TEXT_BYTES);
+        memcpy(a->text + a->text_size, o->tokens.text.data, o->tokens.text.size);
+        a->text_size += o->tokens.text.size;
+        a->n_tokens += o->tokens.n_tokens;
+        take_entries(a, &o->tokens);
+        break;
+    case OUTCOME_DONE:
+        a->done = true;
+        a->end = o->done;
+        assert_int_equal(a->end.usage.answer_tokens, a->n_tokens);
+        assert_memory_equal(a->end.id.bytes, a->request.id.bytes, REQUEST_ID_BYTES);
+        break;
+    case OUTCOME_ERROR:
+        a->error = o->error.code;
+        (void)snprintf(a->why, sizeof a->why, "%.*s", (int)o->error.text.size,
+                       (const char *)o->error.text.data);
+        break;
+    }
+}
+
+bool asker_ended(const struct asker *a) {
+    return a->done || a->error != 0;
+}
+
+struct asker *asker_new(uint32_t max_tokens) {
+    static uint8_t serial;
+    struct asker *a = calloc(1, sizeof *a);
+    assert_non_null(a);
+    request_init(&a->request);
+    memset(a->request.id.bytes, ++serial, REQUEST_ID_BYTES);
+    a->request.sampling.temperature = 0;
+    a->request.max_tokens = max_tokens;
+    a->request.messages = a->messages;
+    a->job.request = &a->request;
+    a->job.pictures = a->pictures;
+    a->job.arrived_us = clock_us();
+    a->job.deadline_us = INT64_MAX;
+    return a;
+}
+
+void asker_turn(struct asker *a, enum role role) {
+    assert_true(a->request.n_messages < ASKER_MESSAGES);
+    size_t i = a->request.n_messages++;
+    a->messages[i] = (struct request_message){.role = role, .parts = a->parts[i]};
+}
+
+static struct request_part *next_part(struct asker *a) {
+    size_t i = a->request.n_messages - 1;
+    assert_true(a->messages[i].n_parts < ASKER_PARTS);
+    return &a->parts[i][a->messages[i].n_parts++];
+}
+
+void asker_say(struct asker *a, const char *text) {
+    *next_part(a) =
+        (struct request_part){.kind = PART_TEXT, .text = {(const uint8_t *)text, strlen(text)}};
+}
+
+void asker_show(struct asker *a, struct bytes picture) {
+    assert_true(a->request.n_pictures < ASKER_PICTURES);
+    *next_part(a) = (struct request_part){
+        .kind = PART_PICTURE, .picture = a->request.n_pictures, .detail = DETAIL_HIGH};
+    a->pictures[a->request.n_pictures++] = picture;
+}
+
+struct asker *asker_make(const char *text, const struct bytes *picture, uint32_t max_tokens) {
+    struct asker *a = asker_new(max_tokens);
+    asker_turn(a, ROLE_USER);
+    if (picture != NULL)
+        asker_show(a, *picture);
+    asker_say(a, text);
+    return a;
+}
+
+/* Where logits differ by SAME_LOGPROB, the logarithms of their shares differ by twice that. */
+#define SAME_SHARE (2 * SAME_LOGPROB)
+
+static float larger(float difference, float x, float y) {
+    float d = fabsf(x - y);
+    if (d > SAME_SHARE)
+        fail_msg("%g and %g differ by %g", (double)x, (double)y, (double)d);
+    return d > difference ? d : difference;
+}
+
+float asker_same(const struct asker *a, const struct asker *b) {
+    float largest = 0;
+    assert_int_equal(a->n_tokens, b->n_tokens);
+    assert_int_equal(a->n_entries, b->n_entries);
+    assert_memory_equal(a->ids, b->ids, a->n_entries * sizeof a->ids[0]);
+    for (uint32_t i = 0; i < a->n_entries; i++) {
+        largest = larger(largest, a->logprobs[i], b->logprobs[i]);
+        for (uint32_t k = 0; k < a->request.logprobs && k < b->request.logprobs; k++)
+            largest = larger(largest, a->others[i][k], b->others[i][k]);
+    }
+    assert_string_equal(a->text, b->text);
+    assert_int_equal(a->end.reason, b->end.reason);
+    return largest;
+}
+
+/* ---- an engine with a scheduler ---- */
+
+void asker_pool_open(struct asker_pool *p, const struct engine_options *o,
+                     const struct scheduler_options *so) {
+    struct error e = {0};
+    if (engine_open(&p->engine, o, &e) < 0)
+        fail_msg("%s", e.text);
+    assert_int_equal(scheduler_open(&p->scheduler, p->engine, so, asker_outcome, NULL, &e), 0);
+}
+
+void asker_pool_close(struct asker_pool *p) {
+    scheduler_close(p->scheduler);
+    engine_close(p->engine);
+}
+
+void asker_add(struct asker_pool *p, struct asker *a) {
+    assert_true(scheduler_add(p->scheduler, &a->job));
+}
+
+void asker_run(struct asker_pool *p) {
+    for (int i = 0; scheduler_count(p->scheduler) > 0; i++) {
+        assert_true(i < ASKER_STEPS);
+        scheduler_step(p->scheduler);
+    }
+    struct tree_counts c = scheduler_pages(p->scheduler);
+    assert_int_equal(c.free + c.evictable, pages_total(p->engine->pages));
+    assert_int_equal(c.promised, 0);
+}
+
+void asker_alone(struct asker_pool *p, struct asker *a) {
+    asker_add(p, a);
+    asker_run(p);
+    if (a->error != 0)
+        fail_msg("%s", a->why);
+    assert_true(a->done);
+}
+
+struct bytes asker_read(const char *path) {
+    FILE *f = fopen(path, "rb");
+    assert_non_null(f);
+    uint8_t *data = malloc(1 << 20);
+    assert_non_null(data);
+    size_t n = fread(data, 1, 1 << 20, f);
+    assert_true(n > 0 && n < 1 << 20);
+    (void)fclose(f);
+    return (struct bytes){data, n};
+}
