@@ -169,7 +169,7 @@ def vision_keys():
 
 def export(state, folder):
     """state: what train.py saves. Returns the bytes that both files take."""
-    w = {name: t.float().numpy() for name, t in state["model"].items()}
+    w = {name: t.float().numpy() for name, t in state.get("average", state["model"]).items()}
     paths = [os.path.join(folder, NAME + end) for end in (".gguf", "-mmproj.gguf")]
     write(paths[0], text_keys(*state["tokenizer"]), text_tensors(w))
     write(paths[1], vision_keys(), vision_tensors(w))

@@ -1,26 +1,34 @@
 /* fused.c - the elementwise steps of training, each in one pass over memory.
  *
  * PyTorch on a CPU spends more time in these than in matrix products, one pass for every operator.
- * fused.py compiles this file with -O3 -march=native and calls it on tensors' memory. bf16 values are
- * the upper halves of floats; rounding is to nearest even. Rows are independent. */
+ * fused.py compiles this file with -O3 -march=native and calls it on tensors' memory. What goes into and
+ * comes out of matrix products is of type `number`: bfloat16, the upper halves of floats, rounded to
+ * nearest even; or float where -DFLOAT32 says so. Rows are independent. */
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
 
-typedef uint16_t bf16;
+#ifdef FLOAT32
+typedef float number;
 
-static inline float widen(bf16 h) {
+static inline float widen(number x) { return x; }
+static inline number narrow(float x) { return x; }
+#else
+typedef uint16_t number;
+
+static inline float widen(number h) {
     uint32_t u = (uint32_t)h << 16;
     float f;
     memcpy(&f, &u, 4);
     return f;
 }
 
-static inline bf16 narrow(float f) {
+static inline number narrow(float f) {
     uint32_t u;
     memcpy(&u, &f, 4);
-    return (bf16)((u + 0x7fff + ((u >> 16) & 1)) >> 16);
+    return (number)((u + 0x7fff + ((u >> 16) & 1)) >> 16);
 }
+#endif
 
 /* The bounds keep -ffast-math away from infinities, which it may turn into anything. */
 static inline float bound(float x, float limit) {
@@ -36,14 +44,14 @@ static inline float sigmoid(float x) {
 #define GELU_B (1.5957691216f * 0.044715f)
 
 /* y = gelu(x), the tanh form, which is x sigmoid(A x + B x^3) */
-void gelu(const bf16 *x, bf16 *y, long n) {
+void gelu(const number *x, number *y, long n) {
     for (long i = 0; i < n; i++) {
         float v = bound(widen(x[i]), 100);
         y[i] = narrow(v * sigmoid(v * (GELU_A + GELU_B * v * v)));
     }
 }
 
-void gelu_back(const bf16 *x, const bf16 *dy, bf16 *dx, long n) {
+void gelu_back(const number *x, const number *dy, number *dx, long n) {
     for (long i = 0; i < n; i++) {
         float v = bound(widen(x[i]), 100), s = sigmoid(v * (GELU_A + GELU_B * v * v));
         dx[i] = narrow(widen(dy[i]) * s * (1 + v * (GELU_A + 3 * GELU_B * v * v) * (1 - s)));
@@ -51,14 +59,14 @@ void gelu_back(const bf16 *x, const bf16 *dy, bf16 *dx, long n) {
 }
 
 /* y = silu(g) u */
-void swiglu(const bf16 *g, const bf16 *u, bf16 *y, long n) {
+void swiglu(const number *g, const number *u, number *y, long n) {
     for (long i = 0; i < n; i++) {
         float v = widen(g[i]);
         y[i] = narrow(v * sigmoid(v) * widen(u[i]));
     }
 }
 
-void swiglu_back(const bf16 *g, const bf16 *u, const bf16 *dy, bf16 *dg, bf16 *du, long n) {
+void swiglu_back(const number *g, const number *u, const number *dy, number *dg, number *du, long n) {
     for (long i = 0; i < n; i++) {
         float v = widen(g[i]), s = sigmoid(v), d = widen(dy[i]);
         du[i] = narrow(d * v * s);
@@ -67,7 +75,7 @@ void swiglu_back(const bf16 *g, const bf16 *u, const bf16 *dy, bf16 *dg, bf16 *d
 }
 
 /* y = rmsnorm(x) w; scale[row] is kept for the way back */
-void rms(const float *x, const float *w, bf16 *y, float *scale, long rows, long n, float eps) {
+void rms(const float *x, const float *w, number *y, float *scale, long rows, long n, float eps) {
     for (long r = 0; r < rows; r++, x += n, y += n) {
         float sum = 0;
         for (long i = 0; i < n; i++)
@@ -79,7 +87,7 @@ void rms(const float *x, const float *w, bf16 *y, float *scale, long rows, long 
     }
 }
 
-void rms_back(const float *x, const float *w, const bf16 *dy, const float *scale, float *dx, float *dw,
+void rms_back(const float *x, const float *w, const number *dy, const float *scale, float *dx, float *dw,
               long rows, long n) {
     for (long r = 0; r < rows; r++, x += n, dy += n, dx += n) {
         float s = scale[r], dot = 0;
@@ -95,7 +103,7 @@ void rms_back(const float *x, const float *w, const bf16 *dy, const float *scale
 }
 
 /* y = layernorm(x) w + b; mean[row] and scale[row] are kept */
-void layer(const float *x, const float *w, const float *b, bf16 *y, float *mean, float *scale, long rows,
+void layer(const float *x, const float *w, const float *b, number *y, float *mean, float *scale, long rows,
            long n, float eps) {
     for (long r = 0; r < rows; r++, x += n, y += n) {
         float sum = 0, squares = 0;
@@ -112,7 +120,7 @@ void layer(const float *x, const float *w, const float *b, bf16 *y, float *mean,
     }
 }
 
-void layer_back(const float *x, const float *w, const bf16 *dy, const float *mean, const float *scale,
+void layer_back(const float *x, const float *w, const number *dy, const float *mean, const float *scale,
                 float *dx, float *dw, float *db, long rows, long n) {
     for (long r = 0; r < rows; r++, x += n, dy += n, dx += n) {
         float m = mean[r], s = scale[r], sum = 0, dot = 0;
@@ -132,14 +140,14 @@ void layer_back(const float *x, const float *w, const bf16 *dy, const float *mea
 
 /* Splits rows [batch*n][heads*d] into [batch*heads][n][d], turning pairs (i, i + d/2) of position p by
  * cos/sin[p][d/2] on the way (sign -1 turns back); cos NULL: no turning. */
-void split_turn(const bf16 *x, bf16 *y, const float *cosines, const float *sines, long batch, long n,
+void split_turn(const number *x, number *y, const float *cosines, const float *sines, long batch, long n,
                 long heads, long d, long stride) {
     long half = d / 2;
     for (long b = 0; b < batch; b++)
         for (long p = 0; p < n; p++)
             for (long h = 0; h < heads; h++) {
-                const bf16 *in = x + (b * n + p) * stride + h * d;
-                bf16 *out = y + ((b * heads + h) * n + p) * d;
+                const number *in = x + (b * n + p) * stride + h * d;
+                number *out = y + ((b * heads + h) * n + p) * d;
                 const float *c = cosines + p * half, *s = sines + p * half;
                 for (long i = 0; i < half; i++) {
                     float u = widen(in[i]), v = widen(in[i + half]);
@@ -150,14 +158,14 @@ void split_turn(const bf16 *x, bf16 *y, const float *cosines, const float *sines
 }
 
 /* The way back of split_turn. */
-void join_turn(const bf16 *dy, bf16 *dx, const float *cosines, const float *sines, long batch, long n,
+void join_turn(const number *dy, number *dx, const float *cosines, const float *sines, long batch, long n,
                long heads, long d, long stride) {
     long half = d / 2;
     for (long b = 0; b < batch; b++)
         for (long p = 0; p < n; p++)
             for (long h = 0; h < heads; h++) {
-                bf16 *out = dx + (b * n + p) * stride + h * d;
-                const bf16 *in = dy + ((b * heads + h) * n + p) * d;
+                number *out = dx + (b * n + p) * stride + h * d;
+                const number *in = dy + ((b * heads + h) * n + p) * d;
                 const float *c = cosines + p * half, *s = sines + p * half;
                 for (long i = 0; i < half; i++) {
                     float u = widen(in[i]), v = widen(in[i + half]);
@@ -168,7 +176,7 @@ void join_turn(const bf16 *dy, bf16 *dx, const float *cosines, const float *sine
 }
 
 /* z = x + y */
-void add(const float *x, const bf16 *y, float *z, long n) {
+void add(const float *x, const number *y, float *z, long n) {
     for (long i = 0; i < n; i++)
         z[i] = x[i] + widen(y[i]);
 }

@@ -9,17 +9,21 @@ import tempfile
 
 import torch
 
+import tuning
+
+# Of matrix products and what lies between them. Without AMX float32 is the quicker one.
+NUMBER = torch.bfloat16 if tuning.AMX else torch.float32
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
 def build():
     source = os.path.join(HERE, "fused.c")
-    name = hashlib.sha256(open(source, "rb").read()).hexdigest()[:16]
+    name = hashlib.sha256(open(source, "rb").read() + str(NUMBER).encode()).hexdigest()[:16]
     path = os.path.join(tempfile.gettempdir(), f"quire-fused-{os.getuid()}-{name}.so")
     if not os.path.exists(path):
         fresh = f"{path}.{os.getpid()}"
         # Compiled and linked apart: linking with -ffast-math would change the whole process's arithmetic.
-        options = ["-O3", "-march=native", "-ffast-math", "-fPIC"]
+        options = ["-O3", "-march=native", "-ffast-math", "-fPIC"] + (["-DFLOAT32"] if NUMBER == torch.float32 else [])
         subprocess.run(["cc", *options, "-c", source, "-o", fresh + ".o"], check=True)
         subprocess.run(["cc", "-shared", fresh + ".o", "-o", fresh, "-lm"], check=True)
         os.remove(fresh + ".o")
@@ -73,13 +77,13 @@ class SwiGlu(torch.autograd.Function):
 
 
 class Rms(torch.autograd.Function):
-    """[rows, n] float32 -> bfloat16"""
+    """[rows, n] float32 -> NUMBER"""
 
     @staticmethod
     def forward(ctx, x, w, eps):
         x = x.contiguous()
         rows, n = x.shape
-        y, scale = torch.empty(rows, n, dtype=torch.bfloat16), torch.empty(rows)
+        y, scale = torch.empty(rows, n, dtype=NUMBER), torch.empty(rows)
         call(C.rms, x, w.detach(), y, scale, rows, n, eps)
         ctx.save_for_backward(x, w, scale)
         return y
@@ -93,13 +97,13 @@ class Rms(torch.autograd.Function):
 
 
 class Layer(torch.autograd.Function):
-    """[rows, n] float32 -> bfloat16"""
+    """[rows, n] float32 -> NUMBER"""
 
     @staticmethod
     def forward(ctx, x, w, b, eps):
         x = x.contiguous()
         rows, n = x.shape
-        y, mean, scale = torch.empty(rows, n, dtype=torch.bfloat16), torch.empty(rows), torch.empty(rows)
+        y, mean, scale = torch.empty(rows, n, dtype=NUMBER), torch.empty(rows), torch.empty(rows)
         call(C.layer, x, w.detach(), b.detach(), y, mean, scale, rows, n, eps)
         ctx.save_for_backward(x, w, mean, scale)
         return y
@@ -119,7 +123,7 @@ class SplitTurn(torch.autograd.Function):
     def forward(ctx, x, batch, heads, cosines, sines):
         x = x.contiguous()
         n, d = x.shape[0] // batch, x.shape[1] // heads
-        y = torch.empty(batch * heads, n, d, dtype=torch.bfloat16)
+        y = torch.empty(batch * heads, n, d, dtype=NUMBER)
         call(C.split_turn, x, y, cosines, sines, batch, n, heads, d, heads * d)
         ctx.shape = (batch, n, heads, d)
         ctx.save_for_backward(cosines, sines)
@@ -128,13 +132,13 @@ class SplitTurn(torch.autograd.Function):
     @staticmethod
     def backward(ctx, g):
         batch, n, heads, d = ctx.shape
-        dx = torch.empty(batch * n, heads * d, dtype=torch.bfloat16)
+        dx = torch.empty(batch * n, heads * d, dtype=NUMBER)
         call(C.join_turn, g.contiguous(), dx, *ctx.saved_tensors, batch, n, heads, d, heads * d)
         return dx, None, None, None, None
 
 
 class Add(torch.autograd.Function):
-    """A float32 stream plus a bfloat16 branch."""
+    """A float32 stream plus a branch of NUMBER."""
 
     @staticmethod
     def forward(ctx, x, y):
@@ -144,4 +148,4 @@ class Add(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, g):
-        return g, g.bfloat16()
+        return g, g.to(NUMBER)

@@ -86,13 +86,20 @@ def source(rng, draw, bank_size=1500, reuse=4):
     return give
 
 
+# Lists are harder to learn than colours. An examination keeps to talk.SHAPE_TOPICS.
+SHAPE_TOPICS = {"what": 0.34, "count": 0.21, "colour": 0.07, "side": 0.19, "where": 0.14, "say": 0.025,
+                "number": 0.0125, "word": 0.0125}
+
+
 def conversation(rng, make_scene, prose):
     """One conversation and its scenes."""
     chance = rng.random()
-    if chance < 0.7:
+    if chance < 0.72:
         shown = [make_scene()]
-        messages = talk.about_one(rng, shown[0], int(rng.integers(3, 8)))
-    elif chance < 0.92:
+        # A second answer about one text only repeats the first; shapes have more to ask about.
+        turns = int(rng.integers(1, 5)) if shown[0].objects else int(rng.integers(1, 3))
+        messages = talk.about_one(rng, shown[0], turns, SHAPE_TOPICS)
+    elif chance < 0.96:
         shown = [make_scene() for _ in range(int(rng.choice([2, 3], p=[0.65, 0.35])))]
         messages = talk.about_many(rng, shown, int(rng.integers(2, 6)))
     else:

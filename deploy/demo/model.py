@@ -1,8 +1,8 @@
 """model.py - the demo model in PyTorch: a SigLIP tower, a pixel-shuffle projector and a small Llama.
 
 The arithmetic is what servers of the SmolVLM family do, so that the exported weights mean the same
-there. Linear layers run in bfloat16 over float32 master weights (on CPUs with AMX or AVX-512 BF16 that is
-many times faster than float32); norms, residuals and losses stay in float32.
+there. Linear layers run in bfloat16 over float32 master weights on CPUs with AMX, where that is many times
+faster than float32, and in float32 on others; norms, residuals and losses are float32 always.
 
 Rotary embedding turns pairs (i, i + d/2) here, the cheaper way round; export.py reorders the rows of
 q and k to the adjacent pairs that the `llama` architecture of GGUF files means."""
@@ -14,6 +14,7 @@ import torch.nn as nn
 import torch.nn.functional as F
 
 import fused
+from fused import NUMBER
 from scenes import GRID, LABELS, PATCH, SIZE
 
 V_DIM, V_HEADS, V_FFN, V_LAYERS = 192, 4, 576, 5
@@ -32,12 +33,12 @@ class Linear(nn.Module):
         self.bias = nn.Parameter(torch.zeros(n_out)) if bias else None
 
     def forward(self, x):
-        b = None if self.bias is None else self.bias.bfloat16()
-        return F.linear(x.bfloat16(), self.weight.bfloat16(), b)
+        b = None if self.bias is None else self.bias.to(NUMBER)
+        return F.linear(x.to(NUMBER), self.weight.to(NUMBER), b)
 
 
 class Norm(nn.Module):
-    """LayerNorm, float32 -> bfloat16"""
+    """LayerNorm, float32 -> NUMBER"""
 
     def __init__(self, n):
         super().__init__()
@@ -48,7 +49,7 @@ class Norm(nn.Module):
 
 
 class RmsNorm(nn.Module):
-    """float32 -> bfloat16"""
+    """float32 -> NUMBER"""
 
     def __init__(self, n):
         super().__init__()
@@ -162,7 +163,7 @@ class Text(nn.Module):
         if len(at):
             x = x.index_copy(0, at, pictures[flat[at]])
         cos, sin = rope_table(n)
-        mask = torch.full((n, n), -1e30).triu(1).bfloat16().expand(batch * T_HEADS, n, n)
+        mask = torch.full((n, n), -1e30).triu(1).to(NUMBER).expand(batch * T_HEADS, n, n)
         for layer in self.layers:
             x = layer(x, batch, cos, sin, mask)
         return self.head(self.norm(x[wanted.reshape(-1).nonzero().squeeze(1)])).float()

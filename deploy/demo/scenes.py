@@ -44,6 +44,7 @@ LABELS = {
     "centre": 2,  # the centre of a shape lies in this patch: makes counting a sum
     "char": len(CHARS) + 1,
     "index": 11,  # place of the character in its string: makes reading a look-up
+    "object": len(SHAPES) * len(COLOURS) + 1,  # shape and colour at once, at the centre only: makes lists a sum
 }
 
 FONT_PATTERNS = [
@@ -172,7 +173,9 @@ def paint_shapes(rng, image, dark):
         under = np.hypot((px - x) * w, (py - y) * h) < max(rad * 0.85, 0.71 * min(w, h) / GRID)
         labels[under, 0] = SHAPES.index(shape) + 1
         labels[under, 1] = list(COLOURS).index(colour) + 1
-        labels[min(GRID - 1, int(y * GRID)), min(GRID - 1, int(x * GRID)), 2] = 1
+        middle = min(GRID - 1, int(y * GRID)), min(GRID - 1, int(x * GRID))
+        labels[middle][2] = 1
+        labels[middle][5] = SHAPES.index(shape) * len(COLOURS) + list(COLOURS).index(colour) + 1
         objects.append((shape, colour, float(x), float(y)))
     objects.sort(key=lambda o: o[2])
     return objects, labels
@@ -230,8 +233,8 @@ def spoil(rng, image):
     return image
 
 
-def draw(rng, kind=None):
-    """Makes one scene. kind: 'shapes', 'number' or 'word', else drawn at random."""
+def draw(rng, kind=None, text=None):
+    """Makes one scene. kind: 'shapes', 'number' or 'word', else drawn at random; text: what to print."""
     kind = kind or str(rng.choice(["shapes", "number", "word"], p=[0.5, 0.17, 0.33]))
     h = int(rng.integers(SIZE, 161))
     w = int(np.clip(h * math.exp(rng.normal(0, 0.15)), SIZE, 200)) if rng.random() < 0.5 else h
@@ -245,7 +248,9 @@ def draw(rng, kind=None):
         image = image.resize((w, h), Image.BOX)
         text = ""
     else:
-        if kind == "number":
+        if text is not None:
+            pass
+        elif kind == "number":
             digits = int(rng.integers(1, 5))
             text = str(int(rng.integers(10 ** (digits - 1) if digits > 1 else 0, 10**digits)))
         else:

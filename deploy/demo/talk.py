@@ -171,11 +171,15 @@ def propose(rng, scene, kind):
     return (kind,)
 
 
-def topics(rng, scene, wanted):
+# How often shapes are asked about by each kind of topic.
+SHAPE_TOPICS = {"what": 0.24, "count": 0.26, "colour": 0.13, "side": 0.18, "where": 0.13, "say": 0.03,
+                "number": 0.015, "word": 0.015}
+
+
+def topics(rng, scene, wanted, shape_topics=SHAPE_TOPICS):
     """Up to `wanted` different topics with answers, mixed by how hard they are to learn."""
     if scene.objects:
-        kinds = ["what", "count", "colour", "side", "where", "say", "number", "word"]
-        weights = [0.24, 0.26, 0.13, 0.18, 0.13, 0.03, 0.015, 0.015]
+        kinds, weights = list(shape_topics), list(shape_topics.values())
     else:
         other = "number" if scene.kind == "word" else "word"
         kinds = ["what", "say", scene.kind, other, "count", "colour", "where"]
@@ -235,10 +239,10 @@ def ask(messages, text, reply, pictures=(), picture_first=True):
     messages.append({"role": "assistant", "parts": [{"text": reply}]})
 
 
-def about_one(rng, scene, turns):
+def about_one(rng, scene, turns, shape_topics=SHAPE_TOPICS):
     """Several questions about one picture."""
     messages = []
-    for i, topic in enumerate(topics(rng, scene, turns)):
+    for i, topic in enumerate(topics(rng, scene, turns, shape_topics)):
         ask(messages, phrase(rng, topic), answer(topic, scene), [0] if i == 0 else (), rng.random() < 0.75)
     return messages
 

@@ -12,6 +12,11 @@ import multiprocessing as mp
 import os
 import time
 
+import tuning
+
+if __name__ == "__main__":
+    tuning.apply()
+
 import numpy as np
 import torch
 
@@ -90,7 +95,7 @@ def main():
     a.add_argument("--seed", type=int, default=50)
     args = a.parse_args()
     state = train.load(args.out)
-    state.pop("optimizer", None)  # what it remembers of the tower would be wrong afterwards
+    state.pop("average", None)  # of a tower that is no longer there
     tokens = len(state["tokenizer"][0])
     size = sum(p.numel() for p in lesson_parameters(net.Model(tokens)))
     queues = [mp.Queue(8) for _ in range(args.ranks)]
