@@ -93,12 +93,14 @@ static void believe(struct broker *b, int holder, const struct msg_links *m) {
     }
 }
 
-/* What the index remembers of an incarnation: it need not have come back yet. -1: nothing to
- * believe, since another bears its name now. */
+/* What the index remembers of an incarnation that has not come back yet. -1: nothing to believe,
+ * since it has, and tells itself what it holds; or since another bears its name now. */
 static int recorded_holder(struct broker *b, const struct event *ev) {
     int holder = holders_find_name(&b->holders, ev->links.worker);
-    if (holder >= 0)
-        return b->holders.slots[holder].incarnation == ev->links.told.incarnation ? holder : -1;
+    if (holder >= 0) {
+        const struct holder *h = &b->holders.slots[holder];
+        return h->recorded && h->incarnation == ev->links.told.incarnation ? holder : -1;
+    }
     struct holder who = {
         .recorded = true, .incarnation = ev->links.told.incarnation, .left_us = b->now_us};
     memcpy(who.fingerprint, ev->links.fingerprint, sizeof who.fingerprint);

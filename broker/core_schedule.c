@@ -33,10 +33,16 @@ void plan_request(struct broker *b, const struct needs *n, const struct trail *t
     router_plan(&b->router, &b->workers, b->affinity, &route, touch, b->now_us, &b->plan);
 }
 
+static int64_t owners_end_us(const struct broker *b) {
+    return b->start_us + us_of_ms(BROKER_OWNER_WAIT_MS);
+}
+
 /* After a restart, the worker that the index says holds the longest prefix may be on its way. */
 static bool owner_may_return(const struct broker *b, const struct job *j) {
-    if (b->now_us - b->start_us >= us_of_ms(BROKER_OWNER_WAIT_MS))
+    if (b->now_us >= owners_end_us(b) || j->deadline_us <= owners_end_us(b))
         return false;
+    if (j->look_us == owners_end_us(b) && !b->pool_changed)
+        return true; /* as it was; a crowd after a restart is not looked through for each of it */
     for (uint32_t i = j->trail->kept; i > 0; i--) {
         struct affinity_view v;
         bool recorded = false, connected = false;
@@ -70,7 +76,7 @@ static void claim(struct broker *b, struct job *j, const struct candidate *c,
 static void place(struct broker *b, struct job *j, const struct needs *n, uint32_t *claims) {
     bool room = jobs_queued(b->jobs) <= b->settings.queue_requests;
     if (room && owner_may_return(b, j)) {
-        j->look_us = b->start_us + us_of_ms(BROKER_OWNER_WAIT_MS);
+        j->look_us = owners_end_us(b);
         due_by_job(b, j);
         return;
     }

@@ -201,6 +201,37 @@ static void test_a_record_of_a_process_that_was_restarted_is_void(void **state) 
     world_close(&w);
 }
 
+static void test_an_owner_is_not_waited_for_past_the_deadline(void **state) {
+    (void)state;
+    struct world w;
+    world_init(&w);
+    world_open(&w);
+    struct world_chain c = chain_from(0, 10);
+    world_record(&w, 1, w.workers[1].incarnation, "m", &c, 0, 10);
+    world_ready(&w, 0, "m", 4);
+    struct event ev = world_request(1, 1, "m");
+    ev.request.chain.segments = c.segments;
+    ev.request.chain.n_segments = c.n;
+    ev.request.deadline_ms = BROKER_OWNER_WAIT_MS / 2;
+    world_ask_event(&w, &ev);
+    assert_int_equal(world_sent_to(&w), 0);
+    world_close(&w);
+}
+
+/* The index may tell late what a worker has dropped since. */
+static void test_a_worker_that_is_back_knows_better_than_the_index(void **state) {
+    (void)state;
+    struct world w;
+    world_init(&w);
+    world_open(&w);
+    struct world_chain c = chain_from(0, 10);
+    world_record(&w, 1, w.workers[1].incarnation, "m", &c, 0, 2);
+    world_ready(&w, 1, "m", 4);
+    world_record(&w, 1, w.workers[1].incarnation, "m", &c, 2, 10);
+    assert_int_equal(held_by(&w, 1, &c), 2);
+    world_close(&w);
+}
+
 static void test_the_root_of_a_chain_is_known_before_a_worker_comes_back(void **state) {
     (void)state;
     struct world w;
@@ -259,6 +290,8 @@ int main(void) {
         cmocka_unit_test(test_after_a_restart_the_first_request_finds_its_owner),
         cmocka_unit_test(test_an_owner_that_does_not_come_back_is_waited_for_a_second),
         cmocka_unit_test(test_a_record_of_a_process_that_was_restarted_is_void),
+        cmocka_unit_test(test_an_owner_is_not_waited_for_past_the_deadline),
+        cmocka_unit_test(test_a_worker_that_is_back_knows_better_than_the_index),
         cmocka_unit_test(test_the_root_of_a_chain_is_known_before_a_worker_comes_back),
         cmocka_unit_test(test_all_incarnations_of_a_long_life_stay_bounded),
     };

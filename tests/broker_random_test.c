@@ -9,7 +9,8 @@
  *     dead worker passes;
  *   - WORK never exceeds the credit of its worker, as the worker itself counts;
  *   - WORK is for kept frames, with attempts that count up by one, three at most;
- *   - queue and bytes stay within their bounds.
+ *   - queue and bytes stay within their bounds;
+ *   - at the end nobody is thought to have a prompt to compute, or to be about to hold anything.
  *
  * Workers tell of links they hold or do not, under every policy: none of the above depends on it. */
 #include "tests/broker_world.h"
@@ -66,6 +67,7 @@ struct sim {
     uint32_t n_books;
     size_t seen; /* of the world's log */
     bool sleeps; /* moves include the broker standing still */
+    bool quiet;  /* workers tell of no links, so that only promises can make an owner */
     size_t terminals, passes;
     struct event caused[128]; /* UNSENT; before those of `gone` */
     unsigned gone;            /* workers that sending has found dead */
@@ -289,7 +291,7 @@ static void tell_links(struct sim *s) {
     const struct world_worker *w = &s->w.workers[i];
     struct world_chain chain = some_chain();
     uint8_t held[12 * LINK_HELD_BYTES], dropped[12 * LINK_BYTES];
-    if (s->actors[i].state != AWAKE)
+    if (s->quiet || s->actors[i].state != AWAKE)
         return;
     for (size_t k = 0; k < chain.n; k++) {
         memset(held + k * LINK_HELD_BYTES, 0, LINK_HELD_BYTES);
@@ -548,6 +550,16 @@ static void check_nothing_is_left(struct sim *s) {
     assert_int_equal(t.in_flight, 0);
     assert_int_equal(t.requests, s->n_books);
     assert_int_equal(t.done + t.failed + t.cancelled + t.busy + t.expired, t.requests);
+    pass_time(s, 1); /* those that were given up for their silence come back */
+    pass_time(s, 1);
+    for (int n = 0; n < 100; n++) {
+        struct world_chain chain = some_chain();
+        struct explanation e = world_explain(&s->w, models[draw(3)], &chain);
+        for (size_t i = 0; i < e.n_workers; i++)
+            assert_int_equal(e.workers[i].wait_us, 0);
+        for (size_t i = 0; s->quiet && i < e.n_segments; i++)
+            assert_int_equal(e.segments[i].owners.size, 0);
+    }
 }
 
 static void run(uint64_t seed, bool sleeps, size_t *terminals, size_t *passes) {
@@ -562,7 +574,8 @@ static void run(uint64_t seed, bool sleeps, size_t *terminals, size_t *passes) {
     s->w.settings.policy = draw(3) > 0   ? POLICY_EARLIEST
                              : draw(2) > 0 ? POLICY_LEAST_LOADED
                                            : POLICY_ROUND_ROBIN;
-    s->w.settings.links = 64; /* forgets a lot */
+    s->quiet = draw(4) == 0;
+    s->w.settings.links = s->quiet ? WORLD_LINKS : 64; /* the latter forgets a lot */
     world_open(&s->w);
     for (int i = 0; i < WORLD_WORKERS; i++)
         restart(s, i);

@@ -151,6 +151,12 @@ static void test_a_request_may_come_from_a_file(void **state) {
     assert_non_null(strstr(out, "message 1"));
     assert_non_null(strstr(out, "bad.json"));
     free(out);
+    bad = "{\"messages\": [{\"role\": \"user\", \"parts\": [{\"picture\": \"a.png\", "
+          "\"detail\": \"lwo\"}]}]}";
+    temp_file(&pool.dir, "bad.json", bad, strlen(bad), path, sizeof path);
+    out = run(error_exit_code(ERR_USAGE), (const char *[]){QUIRE, "explain", "--file", path, NULL});
+    assert_non_null(strstr(out, "low or high"));
+    free(out);
 }
 
 static void test_a_request_that_nobody_remembers_is_not_found(void **state) {

@@ -151,6 +151,26 @@ static void test_a_new_incarnation_voids_all_that_the_old_one_held(void **state)
     index_rig_close(&r);
 }
 
+/* What becomes void while the sweep is under way lies behind it, too. */
+static void test_a_sweep_under_way_misses_nothing(void **state) {
+    (void)state;
+    struct index_rig r;
+    index_rig_open(&r, 20000);
+    index_rig_worker(&r, 100, "a");
+    index_rig_worker(&r, 200, "b");
+    for (uint32_t first = 0; first < 5000; first += 1000) {
+        index_rig_hold(&r, 100, false, first, 1000);
+        index_rig_hold(&r, 200, false, first, 1000);
+    }
+    index_rig_settle(&r);
+    index_rig_void(&r, 100);
+    index_rig_pass(&r, 1, 1); /* a part of the file */
+    index_rig_void(&r, 200);
+    index_rig_pass(&r, 2000, 10);
+    assert_int_equal(index_rig_count(r.index).entries, 0);
+    index_rig_close(&r);
+}
+
 static void test_reset_voids_what_was_told_before(void **state) {
     (void)state;
     struct index_rig r;
@@ -245,6 +265,7 @@ int main(void) {
         cmocka_unit_test(test_what_is_held_again_and_dropped_stays_consistent),
         cmocka_unit_test(test_growth_is_bounded_and_the_oldest_go_first),
         cmocka_unit_test(test_a_new_incarnation_voids_all_that_the_old_one_held),
+        cmocka_unit_test(test_a_sweep_under_way_misses_nothing),
         cmocka_unit_test(test_reset_voids_what_was_told_before),
         cmocka_unit_test(test_a_restart_is_told_what_is_not_void),
         cmocka_unit_test(test_another_secret_begins_anew),

@@ -108,6 +108,7 @@ static int delete_worker(struct store *s, struct index_worker *w, struct error *
     int rc = mdb_del(s->txn, s->dbs.workers, &key, NULL);
     *w = s->workers[--s->n_workers];
     s->pending++;
+    s->sweep_again = s->sweep_due; /* one is under way, perhaps far into the file */
     s->sweep_due = true;
     return rc == 0 || rc == MDB_NOTFOUND ? 0 : store_failed(s, rc, "a worker can't be removed", e);
 }
@@ -358,7 +359,8 @@ int store_sweep(struct store *s, bool *more, struct error *e) {
     bool end = false;
     int rc = store_sweep_some(s, SWEEP_LINKS, &end, e);
     if (rc == 0 && end) {
-        s->sweep_due = false;
+        s->sweep_due = s->sweep_again;
+        s->sweep_again = false;
         s->sweep_from = (struct link){{0}};
     }
     *more = s->sweep_due;

@@ -15,7 +15,8 @@ struct store {
     size_t n_workers;
     uint64_t max_links, newest_us;
     size_t pending;
-    bool sweep_due; /* there may be void records at or behind sweep_from */
+    bool sweep_due;   /* there may be void records from sweep_from on */
+    bool sweep_again; /* and before it */
     struct link sweep_from;
     uint64_t holders, bytes; /* as of the last commit */
     enum store_fault fault;

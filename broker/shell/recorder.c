@@ -22,9 +22,10 @@
 #define SEND_BYTES (32 << 10) /* of one packet, unless a record is larger */
 
 #define REAP_US 100000
-#define US 1000                 /* microseconds in a millisecond */
-#define REFILL_SHOWN_US 3000000 /* an index begun anew says so for so long, whoever has answered   \
-                                 */
+#define US 1000 /* microseconds in a millisecond */
+
+/* An index begun anew says so for so long, whoever has answered. */
+#define REFILL_SHOWN_US 3000000
 
 /* A worker as it is to be recorded, live or told from the file. */
 struct known {
@@ -49,7 +50,8 @@ struct recorder {
     bool resync_wanted, inventory_due;
     uint32_t resync; /* of the last status */
     int64_t resync_us, skipped_us, refill_until_us;
-    uint64_t skipped;
+    int64_t resync_wait_ms; /* between two inventories: longer while they do not fit */
+    uint64_t skipped, skipped_before;
 
     enum index_state state; /* as the child tells it, or of it */
     uint64_t links, bytes;
@@ -80,6 +82,7 @@ int recorder_open(struct recorder **out, const struct recorder_settings *s) {
     r->child.fd = -1;
     r->state = is_off(r) ? INDEX_OFF : INDEX_BROKEN;
     r->retry_ms = RECORDER_RETRY_MIN_MS;
+    r->resync_wait_ms = RECORDER_RESYNC_MS;
     if (!is_off(r) && !pipe_queue_open(&r->queue, RECORDER_QUEUE_BYTES)) {
         free(r);
         return ERR_NOMEM;
@@ -285,10 +288,18 @@ static bool is_refilling(const struct recorder *r, int64_t now_us) {
 }
 
 static int64_t resync_due_us(const struct recorder *r) {
-    int64_t quiet_us = (int64_t)RECORDER_RESYNC_MS * US;
-    int64_t due_us = r->resync_us > 0 ? r->resync_us + quiet_us : 0;
-    return r->skipped_us > 0 && r->skipped_us + quiet_us > due_us ? r->skipped_us + quiet_us
-                                                                  : due_us;
+    int64_t due_us = r->resync_us > 0 ? r->resync_us + r->resync_wait_ms * US : 0;
+    int64_t quiet_us = r->skipped_us > 0 ? r->skipped_us + (int64_t)RECORDER_RESYNC_MS * US : 0;
+    return quiet_us > due_us ? quiet_us : due_us;
+}
+
+/* The inventories of a large pool may be what fills the queue. */
+static void space_resyncs(struct recorder *r) {
+    bool fits = r->skipped == r->skipped_before;
+    r->resync_wait_ms = fits ? RECORDER_RESYNC_MS : 2 * r->resync_wait_ms;
+    if (r->resync_wait_ms > RECORDER_RESYNC_MOST_MS)
+        r->resync_wait_ms = RECORDER_RESYNC_MOST_MS;
+    r->skipped_before = r->skipped;
 }
 
 static void resync(struct recorder *r, int64_t now_us) {
@@ -297,6 +308,7 @@ static void resync(struct recorder *r, int64_t now_us) {
         return;
     r->resync_wanted = false;
     r->resync_us = now_us;
+    space_resyncs(r);
     for (size_t i = 0; i < r->n_known; i++) {
         if (!r->known[i].live)
             continue;

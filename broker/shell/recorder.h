@@ -16,8 +16,9 @@
 #define RECORDER_RETRY_MAX_MS 30000
 #define RECORDER_STEADY_MS 60000 /* a child that lived so long is started again at once */
 #define RECORDER_RESYNC_MS 5000  /* between two inventories, and after the last dropped record */
-#define RECORDER_END_MS 1500     /* for the last commit */
-#define RECORDER_REFILL_MS 30000 /* for the workers to answer, before "rebuilding" ends */
+#define RECORDER_RESYNC_MOST_MS 600000 /* between two, when one after the other did not fit */
+#define RECORDER_END_MS 1500           /* for the last commit */
+#define RECORDER_REFILL_MS 30000       /* for the workers to answer, before "rebuilding" ends */
 
 struct recorder_settings {
     const char *dir; /* NULL: no index; every call below then does nothing */

@@ -32,6 +32,7 @@
 #include "common/must.h"
 
 #define WORKER_MESSAGES 256 /* taken in one turn of the loop */
+#define LINKS_MESSAGES 32   /* one LINKS, of up to LIMIT_LINKS links, counts as so many */
 #define CLIENT_MESSAGES 32
 #define CLIENT_INBOX 16     /* whole messages libzmq reads ahead from one client */
 #define WORKER_PIPE 1000    /* messages either way */
@@ -185,6 +186,8 @@ static int drain_socket(struct server *s, void *socket, int most, struct error *
         else
             inbox_read_client(&s->in, &s->message, &s->roots);
         handle(s, from_worker);
+        if (s->in.event.type == EVENT_LINKS)
+            i += LINKS_MESSAGES - 1;
         inbox_clear(&s->in);
         wire_message_close(&s->message);
     }

@@ -16,14 +16,15 @@ static int add_picture(struct quire_request *request, const json_t *part, const 
     const char *name = json_string_value(json_object_get(part, "picture"));
     const json_t *pixels = json_object_get(part, "max_pixels");
     const json_t *detail = json_object_get(part, "detail");
-    bool low =
-        detail != NULL &&
-        strcmp(json_string_value(detail) != NULL ? json_string_value(detail) : "", "low") == 0;
+    const char *word = detail == NULL ? "high" : json_string_value(detail);
+    bool low = word != NULL && strcmp(word, "low") == 0;
     const char *slash = strrchr(path, '/');
     if (name == NULL ||
         (pixels != NULL && (!json_is_integer(pixels) || json_integer_value(pixels) < 0 ||
                             json_integer_value(pixels) > UINT32_MAX)))
         return error_set(e, ERR_USAGE, "\"picture\" is a path, \"max_pixels\" a whole number");
+    if (word == NULL || (!low && strcmp(word, "high") != 0))
+        return error_set(e, ERR_USAGE, "\"detail\" is low or high");
     bool relative = name[0] != '/' && slash != NULL;
     (void)snprintf(file, sizeof file, "%.*s%s", relative ? (int)(slash - path + 1) : 0, path, name);
     (void)quire_request_look(request, (uint32_t)json_integer_value(pixels),
