@@ -14,19 +14,22 @@
 
 #include "common/clock.h"
 #include "tests/support/asker.h"
-#include "tests/support/same_answer.h"
 #include "worker/holdings.h"
 
-#define PROMPTS 36
+#define PROMPTS 24
 #define PICTURES 3
 #define TENANTS 3
 #define ANSWER 20 /* tokens */
 #define PLACES 6  /* requests at a time */
-#define REQUESTS 400
-#define CHECKS 25     /* requests asked alone when all is quiet */
+#define REQUESTS 150
+#define CHECKS 15     /* requests asked alone when all is quiet */
 #define RECORDS 48    /* links that the worker keeps, in one of the rounds */
 #define HELD_MAX 4096 /* links that the broker may know */
 #define SEED 11       /* of chains */
+
+/* How a prompt is cut into chunks changes its sums a little, and where all answers are gibberish
+ * that may change a log-probability by this much. What stands on a wrong page changes more. */
+#define SLACK 0.03F
 
 static struct bytes picture[PICTURES], damaged;
 
@@ -71,7 +74,7 @@ struct world {
     struct holdings_news news;
     struct held held[HELD_MAX]; /* as the broker knows it */
     size_t n_held;
-    uint32_t answered, failed, reused, compared;
+    uint32_t answered, failed, reused, compared, apart;
 };
 
 static uint32_t draw(struct world *w, uint32_t below) {
@@ -88,7 +91,7 @@ static struct asker *make_asker(const struct prompt_text *p, uint32_t max_tokens
     struct asker *a = asker_new(max_tokens);
     a->request.logprobs = ASKER_OTHERS;
     if (p->penalty) {
-        a->request.sampling.repeat_penalty = 1.4F;
+        a->request.sampling.presence_penalty = -1.5F; /* rather what the prompt has, too */
         a->request.sampling.repeat_last_n = 4096;
     }
     if (p->system != NULL) {
@@ -115,7 +118,9 @@ static struct asker *make_asker(const struct prompt_text *p, uint32_t max_tokens
 static void add_turn(struct world *w, struct prompt_text *p) {
     uint32_t i = p->turns++;
     p->question[i] = questions[draw(w, 4)];
-    p->shown[i] = draw(w, 3) == 0 ? 1 + draw(w, PICTURES) + 4 * draw(w, 4) : 0;
+    p->shown[i] = draw(w, 5) < 3 ? 1 + draw(w, PICTURES) : 0;
+    if (p->shown[i] > 0 && draw(w, 3) == 0)
+        p->shown[i] += 4 * (1 + draw(w, 3));
 }
 
 /* New ones, and those that go on from an earlier one's answer. */
@@ -125,14 +130,14 @@ static void make_texts(struct world *w) {
     for (uint32_t i = 0; i < PROMPTS; i++) {
         struct prompt_text *text = &w->texts[i];
         const struct prompt_text *from = i > 3 ? &w->texts[draw(w, i)] : NULL;
-        if (from != NULL && from->turns < 3 && draw(w, 4) > 0) {
+        if (from != NULL && from->turns < 3 && draw(w, 3) > 0) {
             *text = *from;
             (void)snprintf(text->reply[from->turns - 1], sizeof text->reply[0], "%s",
                            draw(w, 5) > 0 ? from->cold->text : "The list is here.");
         } else {
             text->system = systems[draw(w, 3)];
-            text->penalty = draw(w, 3) == 0;
         }
+        text->penalty = i % 3 == 0;
         add_turn(w, text);
         struct error e;
         scheduler_close(p.scheduler); /* and its tree */
@@ -201,8 +206,8 @@ static void add_request(struct world *w, struct place *p, uint32_t max_tokens, b
     p->damaged = bad && p->asker->request.n_pictures > 0;
     const char *name = names[p->tenant];
     p->asker->request.tenant = (struct bytes){(const uint8_t *)name, strlen(name)};
-    struct chain_root root = {SEED, w->pool.engine->fingerprint, {(const uint8_t *)"t", 1},
-                              p->asker->request.tenant};
+    struct chain_root root = {
+        SEED, w->pool.engine->fingerprint, {(const uint8_t *)"t", 1}, p->asker->request.tenant};
     struct error e;
     assert_int_equal(chain_make(&p->chain, &root, &p->asker->request, p->asker->pictures, &e), 0);
     p->asker->job.chain = &p->chain;
@@ -212,7 +217,7 @@ static void add_request(struct world *w, struct place *p, uint32_t max_tokens, b
 
 /* The likeliest two tokens are so close that either may be drawn. */
 static bool is_close(const struct asker *a, uint32_t i) {
-    return fabsf(a->others[i][0] - a->others[i][1]) <= 4 * SAME_LOGPROB;
+    return fabsf(a->others[i][0] - a->others[i][1]) <= 2 * SLACK;
 }
 
 static void check_answer(struct world *w, const struct asker *a, const struct asker *cold) {
@@ -223,15 +228,17 @@ static void check_answer(struct world *w, const struct asker *a, const struct as
     for (uint32_t i = 0; i < n; i++) {
         for (uint32_t k = 0; k < ASKER_OTHERS; k++) {
             float difference = fabsf(a->others[i][k] - cold->others[i][k]);
-            if (difference > 4 * SAME_LOGPROB)
+            if (difference > SLACK)
                 fail_msg("token %u, place %u: %g and cold %g; %u of %u positions were reused", i, k,
                          (double)a->others[i][k], (double)cold->others[i][k],
                          a->end.usage.reused_positions, a->end.usage.prompt_positions);
         }
         if (a->ids[i] != cold->ids[i] && is_close(a, i) && is_close(cold, i))
             return;
-        if (cold->request.sampling.repeat_penalty > 1 && a->ids[i] != cold->ids[i])
-            return; /* penalties may make others close */
+        if (a->ids[i] != cold->ids[i] && cold->request.sampling.presence_penalty < 0) {
+            w->apart++; /* the penalty may have made others close */
+            return;
+        }
         assert_int_equal(a->ids[i], cold->ids[i]);
         w->compared++;
     }
@@ -323,7 +330,7 @@ static void play(struct world *w, const struct engine_options *o,
     assert_int_equal(holdings_open(&w->holdings, records, &e), 0);
     holdings_seed(w->holdings, SEED);
     with.holdings = w->holdings;
-    w->n_held = w->answered = w->failed = w->reused = w->compared = 0;
+    w->n_held = w->answered = w->failed = w->reused = w->compared = w->apart = 0;
     asker_pool_open(&w->pool, o, &with);
     run_requests(w);
     check_inventory(w);
@@ -331,9 +338,11 @@ static void play(struct world *w, const struct engine_options *o,
     check_inventory(w);
     struct load load;
     scheduler_load(w->pool.scheduler, &load);
-    print_message("%u answered, %u not; %u positions reused, %u tokens compared, %u pages evicted\n",
-                  w->answered, w->failed, w->reused, w->compared, (unsigned)load.pages_evicted);
+    print_message(
+        "%u answered, %u not; %u positions reused, %u tokens compared, %u pages evicted\n",
+        w->answered, w->failed, w->reused, w->compared, (unsigned)load.pages_evicted);
     assert_true(w->answered > REQUESTS / 2 && w->reused > 0);
+    assert_true(w->apart <= w->answered / 50);
     scheduler_close(w->pool.scheduler);
     assert_int_equal(pages_free(w->pool.engine->pages), pages_total(w->pool.engine->pages));
     engine_close(w->pool.engine);
@@ -377,12 +386,11 @@ static void test_whatever_is_reused_answers_stay_the_same(void **state) {
 }
 
 static int make_world(void **state) {
-    static struct world w = {
-        .options = {.model = QUIRE_GOLDEN_DIR "/smolvlm/text.gguf",
-                    .mmproj = QUIRE_GOLDEN_DIR "/smolvlm/mmproj.gguf",
-                    .threads = 1,
-                    .kv_bytes = 64u << 20,
-                    .max_sequences = PLACES}};
+    static struct world w = {.options = {.model = QUIRE_GOLDEN_DIR "/smolvlm/text.gguf",
+                                         .mmproj = QUIRE_GOLDEN_DIR "/smolvlm/mmproj.gguf",
+                                         .threads = 1,
+                                         .kv_bytes = 64u << 20,
+                                         .max_sequences = PLACES}};
     const char *seed = getenv("QUIRE_TEST_SEED");
     w.random = seed != NULL ? strtoull(seed, NULL, 10) : 7;
     for (size_t i = 0; i < PICTURES; i++) {

@@ -287,8 +287,33 @@ static void test_marked_prompts_become_texts_and_pictures(void **state) {
     assert_int_equal(rendering_from_marked(bytes_of("a"), bytes_of(""), &r, &e), ERR_USAGE);
 }
 
+/* What was generated after the prompt must stand there again in the next turn's prompt, or no page of
+ * an answer would ever be found again. */
+static void test_an_answer_that_is_sent_back_continues_its_prompt(void **state) {
+    (void)state;
+    const enum template_kind kinds[] = {TEMPLATE_SMOLVLM, TEMPLATE_CHATML, TEMPLATE_LLAMA3,
+                                        TEMPLATE_VICUNA, TEMPLATE_GEMMA};
+    const struct chat_message turns[] = {{CHAT_USER, PARTS(text("Well?"))},
+                                         {CHAT_ASSISTANT, PARTS(text("Yes."))},
+                                         {CHAT_USER, PARTS(text("Why?"))}};
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+        struct rendering r;
+        struct error e = {0};
+        char asked[4096], next[4096];
+        assert_int_equal(template_render(kinds[i], turns, 1, false, &r, &e), 0);
+        flatten(&r, asked, sizeof asked - 8);
+        rendering_clear(&r);
+        strcat(asked, template_leads_answer(kinds[i]) ? " Yes." : "Yes.");
+        assert_int_equal(template_render(kinds[i], turns, 3, false, &r, &e), 0);
+        flatten(&r, next, sizeof next);
+        rendering_clear(&r);
+        assert_memory_equal(next, asked, strlen(asked));
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_an_answer_that_is_sent_back_continues_its_prompt),
         cmocka_unit_test(test_smolvlm_is_rendered_like_the_references_prompts),
         cmocka_unit_test(test_smolvlm_leaves_its_bos_to_a_tokenizer_that_adds_it),
         cmocka_unit_test(test_smolvlm_keeps_white_space_and_joins_texts_directly),

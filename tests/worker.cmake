@@ -5,7 +5,7 @@ quire_test(holdings_test holdings_test.c LIBS quire_holdings)
 quire_test(task_links_test task_links_test.c LIBS quire_scheduler test_text)
 quire_test(rates_test rates_test.c LIBS quire_scheduler)
 quire_test(reuse_test reuse_test.c support/asker.c LIBS quire_scheduler m TIMEOUT 120)
-quire_test(reuse_random_test reuse_random_test.c support/asker.c LIBS quire_scheduler m TIMEOUT 180)
+quire_test(reuse_random_test reuse_random_test.c support/asker.c LIBS quire_scheduler m TIMEOUT 400)
 quire_test(scheduler_test scheduler_test.c support/asker.c LIBS quire_scheduler m)
 target_link_options(scheduler_test PRIVATE -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc)
 

@@ -65,18 +65,12 @@ static bool take_event(struct follow *f, const struct quire_event *event) {
         show_progress(event);
         f->progress_shown = true;
     } else if (event->kind == QUIRE_TOKENS) {
-        const char *text = event->text;
         size_t size = event->text_bytes;
-        /* Chat templates make answers begin with a space; nobody wants to see it. */
-        if (f->answer->text.size == 0 && size > 0 && text[0] == ' ') {
-            text++;
-            size--;
-        }
         if (size > 0)
             clear_progress(f);
-        f->no_memory = f->no_memory || !cli_text_add(&f->answer->text, text, size);
+        f->no_memory = f->no_memory || !cli_text_add(&f->answer->text, event->text, size);
         if (f->options.print && size > 0)
-            write_answer(text, size, f->terminal);
+            write_answer(event->text, size, f->terminal);
     }
     if (event->last) {
         f->answer->end = *event;

@@ -216,15 +216,6 @@ static struct place *find_place(struct run *r, const uint8_t id[QUIRE_ID_BYTES])
     return NULL;
 }
 
-/* A template makes answers begin with a space, and puts one before them in the history itself. */
-static bool keep_text(struct outcome *o, const char *text, size_t size) {
-    if (o->answer.size == 0 && size > 0 && text[0] == ' ') {
-        text++;
-        size--;
-    }
-    return size == 0 || cli_text_add(&o->answer, text, size);
-}
-
 static int finish_turn(struct run *r, struct outcome *o, const struct quire_event *event,
                        struct error *e) {
     o->state = TURN_DONE;
@@ -264,7 +255,7 @@ static int take_event(struct run *r, const struct quire_event *event, struct err
     case QUIRE_TOKENS:
         if (o->first_us == 0)
             o->first_us = clock_us();
-        return keep_text(o, event->text, event->text_bytes) ? 0 : no_memory(e);
+        return cli_text_add(&o->answer, event->text, event->text_bytes) ? 0 : no_memory(e);
     case QUIRE_DONE:
         return finish_turn(r, o, event, e);
     case QUIRE_FAILED:
