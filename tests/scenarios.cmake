@@ -16,9 +16,13 @@ target_compile_definitions(scenario_stage PRIVATE
   QUIRE_DEMO_DIR="${PROJECT_SOURCE_DIR}/deploy/demo"
   QUIRE_BIN_DIR="${CMAKE_BINARY_DIR}/bin")
 
+set(scenario_seconds 240)
+if(QUIRE_SANITIZE)
+  set(scenario_seconds 480)
+endif()
 foreach(part growth change same_picture branches loss index)
-  quire_test(scenarios_${part} scenarios/${part}.c LIBS scenario_stage TIMEOUT 240)
+  quire_test(scenarios_${part} scenarios/${part}.c LIBS scenario_stage TIMEOUT ${scenario_seconds})
   add_test(NAME scenarios_${part}_pool COMMAND scenarios_${part} 3)
-  set_tests_properties(scenarios_${part}_pool PROPERTIES TIMEOUT 240)
+  set_tests_properties(scenarios_${part}_pool PROPERTIES TIMEOUT ${scenario_seconds})
   add_dependencies(scenarios_${part} make-model quire-broker quire-index quire-worker)
 endforeach()

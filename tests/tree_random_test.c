@@ -141,6 +141,8 @@ static void compute(struct world *w, uint32_t place) {
 static void end(struct world *w, uint32_t place) {
     bool keep_tail = draw(w, 3) > 0;
     struct tree_cost cost = {.position_us = draw(w, 50), .picture_position_us = draw(w, 50)};
+    if (keep_tail && draw(w, 2) == 0)
+        tree_settle(w->tree, &w->paths[place]);
     tree_end(w->tree, &w->paths[place], keep_tail, cost);
     if (!keep_tail) /* the half page is gone, unless others have it */
         w->task[place]->known -= w->task[place]->known % 16;

@@ -77,22 +77,25 @@ static void
 scenario_04_fourteen_turns_of_text_and_pictures_reuse_what_an_infinite_cache_would(void **state) {
     struct stage *s = *state;
     struct talk t;
-    uint32_t reused = 0, ideal = 0;
+    uint32_t reused = 0, ideal = 0, strayed = s->n_strayed;
     stage_begin(s, &t);
-    talk_say(&t, QUIRE_SYSTEM, SYSTEM);
+    talk_message(&t, QUIRE_SYSTEM);
+    for (int i = 0; i < 8; i++)
+        talk_text(&t, SYSTEM " ");
     for (uint32_t i = 0; i < TURNS; i++) {
         char text[64];
         (void)snprintf(text, sizeof text, "This is turn %u. What do you see now?", i);
-        if (i % 2 == 1)
+        if (i % 2 == 0)
             talk_show(&t, gallery_strip(10 + i), text);
         else
             talk_say(&t, QUIRE_USER, text);
         stage_go_on(s, &t);
         reused += s->now.reused;
         ideal += s->now.ideal;
+        stage_expect(s, s->now.ideal, i % 2 == 0);
     }
     print_message("reused %u of %u positions\n", reused, ideal);
-    assert_true(reused * 100 >= ideal * 99);
+    assert_true(reused * 100 >= ideal * (s->n_strayed == strayed ? 99 : 90));
     assert_true(ideal > 0);
 }
 

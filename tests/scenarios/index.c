@@ -62,7 +62,7 @@ static void talk_in_turns(struct stage *s, struct talk *t, uint32_t picture) {
     stage_begin(s, t);
     talk_say(t, QUIRE_SYSTEM, SYSTEM);
     for (uint32_t i = 0; i < 4; i++) {
-        talk_show(t, gallery_picture(picture + i, 96, 64), "what is this and where is it from");
+        talk_show(t, gallery_strip(picture + i), "what is this and where is it from");
         talk_say(t, QUIRE_ASSISTANT, "a house by the sea that was always there as far as we know");
     }
     talk_say(t, QUIRE_USER, "go on");

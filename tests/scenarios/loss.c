@@ -50,12 +50,12 @@ static uint32_t below(uint32_t n) {
 
 /* ---- 32 ---- */
 
-#define SMALL_PAGES 64
+#define SMALL_PAGES 48
 
 static void talk_at_length(struct talk *t, uint32_t picture) {
     talk_say(t, QUIRE_SYSTEM, SYSTEM);
     for (uint32_t i = 0; i < 4; i++) {
-        talk_show(t, gallery_strip(picture + i), "what is this and where does it come from");
+        talk_glance(t, gallery_strip(picture + i), "what is this and where does it come from");
         talk_say(t, QUIRE_ASSISTANT, "it is a house by the sea and it was always there as we know");
     }
     talk_say(t, QUIRE_USER, "go on");
@@ -230,7 +230,7 @@ static void scenario_35_of_a_prefill_that_is_left_midway_whole_pages_stay(void *
 
 /* ---- 36 ---- */
 
-#define TIGHT_PAGES 48
+#define TIGHT_PAGES 36
 
 static void scenario_36_without_room_for_pages_requests_succeed_and_reuse_shrinks(void **state) {
     char memory[32];

@@ -310,9 +310,14 @@ static void check_choice(struct stage *s) {
         fail_msg("%s", e.text);
     const struct quire_explained_worker *chosen = stage_explained(x, s->now.answer.end.worker);
     assert_true(chosen->chosen);
-    for (size_t i = 0; i < x->n_workers; i++)
-        if (x->workers[i].fits && x->workers[i].credit)
-            assert_true(chosen->total_us <= x->workers[i].total_us);
+    for (size_t i = 0; i < x->n_workers; i++) {
+        const struct quire_explained_worker *w = &x->workers[i];
+        print_message("%s%s: holds %u positions; wait %u + encode %u + prefill %u us\n", w->name,
+                      w->chosen ? ", chosen" : "", w->held_positions, (unsigned)w->wait_us,
+                      (unsigned)w->encode_us, (unsigned)w->prefill_us);
+        if (w->fits && w->credit)
+            assert_true(chosen->total_us <= w->total_us);
+    }
     free(x);
 }
 

@@ -79,6 +79,12 @@ void talk_show(struct talk *t, struct bytes picture, const char *text) {
     talk_text(t, text);
 }
 
+void talk_glance(struct talk *t, struct bytes picture, const char *text) {
+    talk_message(t, QUIRE_USER);
+    talk_picture_small(t, picture, 0, true);
+    talk_text(t, text);
+}
+
 void talk_cut(struct talk *t, uint32_t first) {
     while (t->n_parts > 0 && t->parts[t->n_parts - 1].message >= first)
         t->n_parts--;

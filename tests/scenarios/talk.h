@@ -43,7 +43,8 @@ void talk_picture_small(struct talk *t, struct bytes picture, uint32_t max_pixel
 
 /* Whole messages. */
 void talk_say(struct talk *t, enum quire_role role, const char *text);
-void talk_show(struct talk *t, struct bytes picture, const char *text); /* by the user */
+void talk_show(struct talk *t, struct bytes picture, const char *text);   /* by the user */
+void talk_glance(struct talk *t, struct bytes picture, const char *text); /* the overview alone */
 
 /* Forgets all messages from this one on, or this one alone. */
 void talk_cut(struct talk *t, uint32_t first);
