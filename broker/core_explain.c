@@ -64,8 +64,8 @@ static void explain_candidate(const struct candidate *c, struct explained_worker
     out->held_positions = c->held.positions;
     out->missing_pictures = c->missing_pictures;
     out->wait_us = unsigned_us(c->wait_us);
-    out->encode_us = unsigned_us(c->cost.encode_us);
-    out->prefill_us = unsigned_us(c->cost.prefill_us);
+    out->encode_us = unsigned_us(c->encode_us);
+    out->prefill_us = unsigned_us(c->prefill_us);
     out->total_us = unsigned_us(c->total_us);
 }
 

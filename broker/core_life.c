@@ -30,15 +30,14 @@ struct worker *job_worker(struct broker *b, const struct job *j) {
 static void prompt_begins(struct broker *b, struct job *j, const struct candidate *c) {
     struct worker *w = c->worker;
     j->predicted_us = c->total_us > 0 ? c->total_us : 1;
-    j->predicted_wait_us = c->wait_us;
+    j->came_us = 0;
     j->cost = c->cost;
+    j->effort = c->effort;
+    j->measured =
+        w->load.prefill_us_per_position > 0 && (c->cost.encode_us == 0 || w->load.tile_us > 0);
     j->reused = c->held.positions;
-    j->left_us = c->cost.encode_us + c->cost.prefill_us;
     j->prompts = true;
-    if (w->prompts == 0)
-        w->left_at_us = b->now_us;
-    w->prompts++;
-    w->left_us += j->left_us;
+    j->prompt = prompts_add(&w->prompts, &c->cost, b->now_us);
     j->holder = w->holder;
     j->promise_from = (uint32_t)(c->held.kept + 1);
     if (j->holder >= 0)
@@ -50,11 +49,9 @@ void job_prompt_over(struct broker *b, struct job *j) {
     struct worker *w = job_worker(b, j);
     if (!j->prompts)
         return;
-    MUST(w && w->prompts > 0 && w->left_us >= j->left_us);
+    MUST(w);
     j->prompts = false;
-    w->prompts--;
-    w->left_us -= j->left_us;
-    w->left_at_us = b->now_us;
+    prompts_remove(&w->prompts, j->prompt);
 }
 
 static void release(struct broker *b, struct job *j) {

@@ -132,7 +132,6 @@ static void renew(struct broker *b, const struct event *ev, struct worker *w) {
         w->done = old.done;
         w->failed = old.failed;
         w->load = old.load;
-        w->fit = old.fit;
         w->service_us = old.service_us;
     }
     fill_worker(w, ev, b->now_us);

@@ -30,7 +30,7 @@ static void on_tokens(struct broker *b, struct job *j, struct worker *w, const s
         return;
     }
     if (j->state == JOB_SENT) {
-        first_token(b, j, w);
+        first_token(b, j);
         j->state = JOB_STREAMING;
         b->stats.first_token_ms_sum += (uint64_t)((b->now_us - j->arrival_us) / 1000);
         b->stats.first_token_count++;
@@ -60,7 +60,7 @@ static void count_done(struct broker *b, const struct job *j, struct worker *w,
 
 static void on_done(struct broker *b, struct job *j, struct worker *w, const struct event *ev) {
     if (j->state == JOB_SENT)
-        first_token(b, j, w);
+        first_token(b, j);
     struct action *a = emit(b, ACTION_DONE);
     a->peer = j->client;
     a->id = j->id;
@@ -70,6 +70,7 @@ static void on_done(struct broker *b, struct job *j, struct worker *w, const str
     a->predicted_us = (uint64_t)j->predicted_us;
     w->done++;
     count_done(b, j, w, &ev->reply.usage);
+    prompt_took(b, j, w, &ev->reply.usage, &ev->reply.timings);
     job_end(b, j, true);
 }
 
@@ -97,22 +98,23 @@ static void on_error(struct broker *b, struct job *j, struct worker *w, const st
     job_end(b, j, true);
 }
 
-/* What is left of a prompt by what its worker says of it. */
+/* What is left of a prompt by what its worker says of it. Tiles that it finds done already are told
+ * as done, so the whole of them says nothing. */
 static void prompt_goes_on(struct job *j, struct worker *w, int64_t now_us) {
     const struct msg_progress *p = &j->progress;
-    int64_t left_us = j->left_us;
-    if (p->total == 0 || p->done > p->total)
+    if (p->done > p->total || (p->stage != STAGE_PICTURE && p->stage != STAGE_PREFILL))
         return;
-    double undone = p->total - p->done;
-    if (p->stage == STAGE_PICTURE)
-        left_us = j->cost.prefill_us + (int64_t)((double)j->cost.encode_us * undone / p->total);
-    else if (p->stage == STAGE_PREFILL && undone < (double)p->total - j->reused)
+    uint32_t undone = p->total - p->done;
+    int64_t left_us = j->cost.encode_us + j->cost.prefill_us;
+    if (p->stage == STAGE_PICTURE) {
+        double encode_us = (double)undone * (double)j->cost.tile_us;
+        if (encode_us < (double)j->cost.encode_us)
+            left_us = j->cost.prefill_us + (int64_t)encode_us;
+    } else if (p->total > j->reused && undone < p->total - j->reused) {
         left_us = (int64_t)((double)j->cost.prefill_us * undone / (p->total - j->reused));
-    if (left_us >= j->left_us)
-        return; /* it found less than was thought, or told nothing new */
-    w->left_us -= j->left_us - left_us;
-    w->left_at_us = now_us;
-    j->left_us = left_us;
+    }
+    enum prompt_stage stage = p->stage == STAGE_PICTURE ? PROMPT_ENCODES : PROMPT_COMPUTES;
+    prompts_tell(&w->prompts, j->prompt, stage, left_us, now_us);
 }
 
 static void on_live_reply(struct broker *b, struct job *j, struct worker *w,

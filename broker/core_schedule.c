@@ -5,25 +5,45 @@
  * another.
  *
  * A request may also stay in the queue because a worker without credit is predicted to be sooner
- * than those with. It then has a claim on that worker, which those behind it see as waiting time, so
- * that a crowd for one worker spreads. Its own wait counts against that worker too: it waits at most
- * for as long as the others would have taken. */
+ * than those with. It then has a claim on that worker, which those behind it see as waiting time,
+ * so that a crowd for one worker spreads. Its own wait counts against that worker too: it waits at
+ * most for as long as the others would have taken. */
 #include "broker/state.h"
 
 #define CLAIMS_MAX 64  /* requests that may wait though somebody would take them now */
 #define LOOK_US 1000   /* a wait is thought over no sooner than after this */
+#define USUAL_KEEP 0.9 /* of usual_running, with each request sent */
+#define LATER_MAX 8    /* requests at one worker, counted on though they have not come yet */
 
 static bool any_credit(const struct broker *b) {
     struct needs all = {0};
     return b->running < BROKER_RUNNING && router_has_credit(&b->workers, &all, b->now_us);
 }
 
-void plan_request(struct broker *b, const struct needs *n, const struct trail *t,
-                  int64_t waited_us, bool touch) {
+/* How many are under way as a rule when another is sent. */
+static void note_running(struct broker *b) {
+    double usual = b->usual_running * USUAL_KEEP + b->running * (1 - USUAL_KEEP);
+    b->usual_running = b->running > usual ? b->running : usual;
+}
+
+/* Requests that are likely to come to each worker soon: in a steady load, as many as there are
+ * fewer under way than usual. */
+static double likely_later(const struct broker *b) {
+    double fewer = b->usual_running - b->running;
+    if (fewer <= 0 || b->workers.count == 0)
+        return 0;
+    fewer /= b->workers.count;
+    return fewer < LATER_MAX ? fewer : LATER_MAX;
+}
+
+void plan_request(struct broker *b, const struct needs *n, const struct trail *t, int64_t waited_us,
+                  bool touch) {
     struct route route = {
         .needs = *n,
         .trail = t,
+        .averages = &b->averages,
         .sizes = averages_sizes(&b->averages, t->fingerprint),
+        .later = likely_later(b),
         .waited_us = waited_us,
         .service_us = b->service_us,
     };
@@ -95,6 +115,7 @@ static void place(struct broker *b, struct job *j, const struct needs *n, uint32
         return;
     past_add(b->past, j, &b->plan, c, b->affinity, b->router.policy);
     router_chose(&b->router, c->worker);
+    note_running(b);
     job_send(b, j, c);
 }
 
@@ -129,13 +150,22 @@ void schedule(struct broker *b) {
     b->schedule_due = b->pool_changed = false;
 }
 
-void first_token(struct broker *b, struct job *j, struct worker *w) {
+void first_token(struct broker *b, struct job *j) {
     int64_t came_us = b->now_us - j->sent_us;
-    errors_add(&b->errors, j->predicted_us, came_us);
+    j->came_us = came_us > 0 ? came_us : 1;
     past_came(b->past, j, came_us);
     job_prompt_over(b, j);
-    /* A wait that was foreseen wrongly says nothing of the worker's own pace. */
-    bool alone = j->predicted_wait_us * 2 <= came_us;
-    if (alone && j->trail->kept > 0 && w->load.prefill_us_per_position > 0)
-        fit_learn(&w->fit, (double)j->cost.raw_us, (double)(came_us - j->predicted_wait_us));
+}
+
+/* The worker's own word is nearer to what the prompt took, unless it is more than can be. */
+void prompt_took(struct broker *b, const struct job *j, struct worker *w, const struct usage *u,
+                 const struct timings *told) {
+    bool sooner = told->first_token_us > 0 && told->first_token_us < (uint64_t)j->came_us;
+    int64_t took_us = sooner ? (int64_t)told->first_token_us : j->came_us;
+    rates_see(&w->seen, u, told);
+    b->rates_stale |= !w->load.prefill_us_per_position || !w->load.tile_us;
+    errors_add(&b->errors, j->predicted_us, took_us);
+    if (j->measured && j->trail->kept > 0)
+        averages_learn_pace(&b->averages, w->fingerprint, j->cost.encode_us > 0, &j->effort,
+                            (double)took_us);
 }

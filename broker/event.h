@@ -73,6 +73,7 @@ struct event {
             struct msg_progress progress;
             uint32_t index, n_tokens; /* TOKENS */
             struct usage usage;       /* DONE */
+            struct timings timings;   /* DONE: the worker's */
             int32_t code;             /* ERROR */
         } reply;
         struct msg_goodbye goodbye;

@@ -47,11 +47,13 @@ struct job {
     int64_t waits_us;      /* since when it waits for a worker without credit; -1: it does not */
     int64_t look_us;       /* when that is to be thought over; INT64_MAX */
     int64_t predicted_us;  /* first token, from sending; 0: not predicted */
-    int64_t predicted_wait_us;
-    struct cost cost;      /* its own prompt at the worker, as predicted */
+    int64_t came_us;       /* first token, from sending; 0: not yet */
+    struct cost cost;      /* its own prompt at the worker, as its rates say */
+    struct effort effort;  /* what was predicted was made of this */
+    bool measured;         /* by figures that the worker has measured */
     uint32_t reused;       /* positions it was thought to find there */
     bool prompts;          /* counted among its worker's prompts */
-    int64_t left_us;       /* of cost, as last told; at its worker in left_us too */
+    uint32_t prompt;       /* its slot there */
     int holder;            /* that was promised its chain; -1: none */
     uint32_t promise_from; /* the first kept segment of that promise */
     uint32_t past;         /* its place in broker/past.h, once sent */
@@ -78,7 +80,8 @@ struct job *jobs_find(struct jobs *t, uint64_t ticket);
 /* An open job is one that its client may speak of: from when it is kept until its end, after which
  * it may still be JOB_LEAVING. Its client and id are set before it is opened. */
 void jobs_open_job(struct jobs *t, struct job *j);
-void jobs_close_job(struct jobs *t, struct job *j); /* nothing when it is not open; removing does it */
+void jobs_close_job(struct jobs *t,
+                    struct job *j); /* nothing when it is not open; removing does it */
 struct job *jobs_find_open(struct jobs *t, const struct peer *client, const struct request_id *id);
 uint32_t jobs_open_of(const struct jobs *t, const struct peer *client); /* how many */
 

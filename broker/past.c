@@ -10,8 +10,8 @@ static void add_worker(struct past_request *r, const struct candidate *c, bool c
         .held_positions = c->held.positions,
         .missing_pictures = c->missing_pictures,
         .wait_us = c->wait_us,
-        .encode_us = c->cost.encode_us,
-        .prefill_us = c->cost.prefill_us,
+        .encode_us = c->encode_us,
+        .prefill_us = c->prefill_us,
         .total_us = c->total_us,
     };
 }

@@ -13,66 +13,22 @@
 #define GUESS_PICTURE_POSITIONS 256.0
 #define GUESS_PICTURE_TILES 1.0
 
-/* A worker may tell any figure. No part of a prediction is more than this, 11 days, so that the sums
- * of all that may be under way stay far from the bounds of their type. */
+/* A worker may tell any figure. No part of a prediction is more than this, 11 days, so that the
+ * sums of all that may be under way stay far from the bounds of their type. */
 #define COST_MAX_US 1e12
-
-/* ---- the line ---- */
-
-#define FIT_DECAY (31.0 / 32) /* a sample's weight after the next one */
-#define FIT_ENOUGH 4.0        /* samples before anything is believed */
-#define FIT_LEAST_US 1000.0   /* shorter prompts weigh as if they were this long */
-#define SLOPE_MIN 0.25
-#define SLOPE_MAX 4.0
-#define BASE_MAX_US 1000000.0
 
 static double within(double x, double low, double high) {
     return x < low ? low : x > high ? high : x;
 }
 
-void fit_learn(struct fit *f, double raw_us, double took_us) {
-    double scale = raw_us > FIT_LEAST_US ? raw_us : FIT_LEAST_US;
-    double x = raw_us / scale; /* 1, but for the shortest */
-    double y = within(took_us / scale, 0, BASE_MAX_US / scale + 2 * SLOPE_MAX);
-    double one = FIT_LEAST_US / scale; /* what base is multiplied with, in units of 1 ms */
-    f->weight = f->weight * FIT_DECAY + one * one;
-    f->x = f->x * FIT_DECAY + one * x;
-    f->y = f->y * FIT_DECAY + one * y;
-    f->xx = f->xx * FIT_DECAY + x * x;
-    f->xy = f->xy * FIT_DECAY + x * y;
-}
-
-void fit_line(const struct fit *f, double *base_us, double *slope) {
-    *base_us = 0;
-    *slope = 1;
-    double size = f->xx + f->weight;
-    if (size < FIT_ENOUGH)
-        return;
-    double apart = f->weight * f->xx - f->x * f->x;
-    double base = 0;
-    if (apart > 1e-3 * f->weight * f->xx)
-        base = (f->xx * f->y - f->x * f->xy) / apart;
-    else if (f->weight > f->xx) /* all too short to say anything of the slope */
-        base = (f->y - f->x) / f->weight;
-    base = within(base, 0, BASE_MAX_US / FIT_LEAST_US);
-    if (f->xx > 0)
-        *slope = within((f->xy - base * f->x) / f->xx, SLOPE_MIN, SLOPE_MAX);
-    *base_us = base * FIT_LEAST_US;
-}
-
 /* ---- rates ---- */
 
-#define FIGURES 5
+#define FIGURES 3
 
-static const struct {
-    double guess, noise;
-} figures[FIGURES] = {
-    {GUESS_POSITION_US, RATE_NOISE}, {GUESS_STEP_US, RATE_NOISE}, {GUESS_TILE_US, RATE_NOISE},
-    {0, INFINITY},                   {1, SLOPE_NOISE},
-};
+static const double guesses[FIGURES] = {GUESS_POSITION_US, GUESS_STEP_US, GUESS_TILE_US};
 
 static double *figure(struct rates *r, int which) {
-    double *all[FIGURES] = {&r->position_us, &r->step_us, &r->tile_us, &r->base_us, &r->slope};
+    double *all[FIGURES] = {&r->position_us, &r->step_us, &r->tile_us};
     return all[which];
 }
 
@@ -88,8 +44,8 @@ static void settle_one(struct rates *const *rates, size_t n, int which) {
         sum += x;
         measured++;
     }
-    double mean = measured > 0 ? sum / (double)measured : figures[which].guess;
-    bool alike = measured == 0 || high <= low * figures[which].noise;
+    double mean = measured > 0 ? sum / (double)measured : guesses[which];
+    bool alike = measured == 0 || high <= low * RATE_NOISE;
     for (size_t i = 0; i < n; i++) {
         double *x = figure(rates[i], which);
         if (alike || *x <= 0)
@@ -97,23 +53,69 @@ static void settle_one(struct rates *const *rates, size_t n, int which) {
     }
 }
 
+static void see(double *figure_us, uint64_t us, uint32_t n) {
+    double x = n > 0 ? (double)us / n : 0;
+    if (x > 0 && (*figure_us <= 0 || x < *figure_us))
+        *figure_us = x;
+}
+
+void rates_see(struct rates *r, const struct usage *u, const struct timings *t) {
+    if (u->prompt_positions > u->reused_positions)
+        see(&r->position_us, t->prefill_us, u->prompt_positions - u->reused_positions);
+    see(&r->tile_us, t->picture_us, u->tiles_encoded);
+}
+
 void rates_settle(struct rates *const *rates, size_t n) {
     for (int which = 0; which < FIGURES; which++)
         settle_one(rates, n, which);
 }
 
+static int64_t bounded(double us) {
+    return (int64_t)within(us, 0, COST_MAX_US);
+}
+
 struct cost rates_cost(const struct rates *r, const struct work *w) {
     uint32_t chunk = w->decoding > 0 ? STEP_POSITIONS_SHARED : STEP_POSITIONS;
     double steps = (double)(((uint64_t)w->positions + chunk - 1) / chunk);
-    double beside_us = w->decoding * r->position_us; /* others' tokens in each step */
-    double prefill_us = w->positions * r->position_us + steps * (r->step_us + beside_us);
-    double tile_us = r->tile_us + (w->decoding > 0 ? r->step_us + beside_us : 0);
-    double encode_us = w->tiles * tile_us;
+    double step_us = r->step_us + w->decoding * r->position_us; /* with others' tokens */
+    double tile_us = r->tile_us + (w->decoding > 0 ? step_us : 0);
     return (struct cost){
-        .encode_us = (int64_t)within(r->slope * encode_us, 0, COST_MAX_US),
-        .prefill_us = (int64_t)within(r->slope * prefill_us + r->base_us, 0, COST_MAX_US),
-        .raw_us = (int64_t)within(encode_us + prefill_us, 0, COST_MAX_US),
+        .encode_us = bounded(w->tiles * tile_us),
+        .prefill_us = bounded(w->positions * r->position_us + steps * step_us),
+        .tile_us = bounded(tile_us),
+        .chunk_us = bounded(chunk * r->position_us + step_us),
+        .pieces = w->tiles + steps,
     };
+}
+
+/* ---- pace ---- */
+
+#define PACE_STEP 0.3      /* of the logarithm of an error, taken back at once */
+#define PACE_ERROR_MAX 0.3 /* an error's logarithm counts as no more than this */
+#define PACE_LATER 0.5     /* at first: one that comes later comes half way, on average */
+
+static const struct pace least = {0.25, 0.05, 0.02}, greatest = {8, 4, 2};
+
+struct pace pace_begin(void) {
+    return (struct pace){1, 1, PACE_LATER};
+}
+
+double pace_own(const struct pace *p, double later) {
+    return p->own + p->later * later;
+}
+
+/* Each factor moves by its part in the whole, in logarithms, so that short prompts and long ones
+ * count alike and one that was held up by something else is soon forgotten. */
+void pace_learn(struct pace *p, const struct effort *e, double took_us) {
+    double own = p->own * e->own_us, wait = p->wait * e->wait_us;
+    double later = p->later * e->later * e->own_us, all = own + wait + later;
+    if (all < 1 || took_us < 1)
+        return;
+    double error = within(log(took_us / all), -PACE_ERROR_MAX, PACE_ERROR_MAX);
+    double step = PACE_STEP * error * all / (own * own + wait * wait + later * later);
+    p->own = within(p->own * exp(step * own), least.own, greatest.own);
+    p->wait = within(p->wait * exp(step * wait), least.wait, greatest.wait);
+    p->later = within(p->later * exp(step * later), least.later, greatest.later);
 }
 
 /* ---- sizes ---- */
@@ -139,6 +141,7 @@ static struct average *find_or_make(struct averages *a, const uint8_t fingerprin
                     e = &a->entries[i];
         memset(e, 0, sizeof *e);
         memcpy(e->fingerprint, fingerprint, sizeof e->fingerprint);
+        e->paces[0] = e->paces[1] = pace_begin();
     }
     e->used = ++a->clock;
     return e;
@@ -158,6 +161,16 @@ struct sizes averages_sizes(const struct averages *a, const uint8_t fingerprint[
         .picture_positions = ratio(e->picture_positions, e->shown, GUESS_PICTURE_POSITIONS),
         .picture_tiles = ratio(e->tiles, e->encoded, GUESS_PICTURE_TILES),
     };
+}
+
+struct pace averages_pace(const struct averages *a, const uint8_t fingerprint[16], bool encodes) {
+    const struct average *e = find(a, fingerprint);
+    return e ? e->paces[encodes] : pace_begin();
+}
+
+void averages_learn_pace(struct averages *a, const uint8_t fingerprint[16], bool encodes,
+                         const struct effort *e, double took_us) {
+    pace_learn(&find_or_make(a, fingerprint)->paces[encodes], e, took_us);
 }
 
 static void learn(double *sum, double *of, double x, double n) {
@@ -183,8 +196,7 @@ void errors_add(struct errors *e, int64_t predicted_us, int64_t came_us) {
     int64_t came = came_us > 0 ? came_us : 1;
     int64_t off = predicted_us > came ? predicted_us - came : came - predicted_us;
     int64_t permille = off < INT64_MAX / 1000 ? off * 1000 / came : UINT32_MAX;
-    e->permille[e->count++ % ERRORS_KEPT] =
-        permille < UINT32_MAX ? (uint32_t)permille : UINT32_MAX;
+    e->permille[e->count++ % ERRORS_KEPT] = permille < UINT32_MAX ? (uint32_t)permille : UINT32_MAX;
 }
 
 static int compare(const void *a, const void *b) {

@@ -1,13 +1,16 @@
-/* predict.h - how long a worker needs for a prompt: what it reports, corrected by what came of it.
+/* predict.h - how long a worker needs for a prompt: what it reports, weighed by what came of it.
  *
- *     own time = base + slope * (encode + prefill)
  *     encode   = tiles it must encode, at its time for one
  *     prefill  = positions it must compute, at its time for one, and a fixed cost for each step
+ *     own time = encode + prefill
+ *     T        = (pace.own + pace.later * later) * own time + pace.wait * wait
  *
- * Base and slope are fitted to the first tokens seen, each worker's for itself. Figures of workers of
- * one fingerprint that differ by less than RATE_NOISE count as equal: they are the same program on
- * machines alike, measured at different moments. What was fitted is noisier still, so a slope has
- * SLOPE_NOISE and the base is the mean of all. All times are microseconds. */
+ * `wait` is for the prompts that are there already (broker/prompts.h), `later` the number of those
+ * that are likely to come while this one is computed, which then take turns with it.
+ *
+ * Figures of workers of one fingerprint that differ by less than RATE_NOISE count as equal: they
+ * are the same program on machines alike, measured at different moments; and what is learned of
+ * their pace is learned of all of them together. All times are microseconds. */
 #ifndef QUIRE_BROKER_PREDICT_H
 #define QUIRE_BROKER_PREDICT_H
 
@@ -17,7 +20,6 @@
 #include "broker/trail.h"
 
 #define RATE_NOISE 1.5
-#define SLOPE_NOISE 2.5
 
 /* A worker computes so many prompt positions in one step, and fewer while others' answers wait. */
 #define STEP_POSITIONS 512
@@ -25,19 +27,10 @@
 
 struct rates {
     double position_us, step_us, tile_us; /* 0: not measured */
-    double base_us, slope;
 };
 
-/* Decayed sums of a straight line's fit, each sample weighed so that its relative error counts. */
-struct fit {
-    double weight, x, y, xx, xy;
-};
-
-/* Learns that a prompt of raw_us (encode + prefill, uncorrected) took took_us. */
-void fit_learn(struct fit *f, double raw_us, double took_us);
-
-/* 0 and 1 until there is something to go by. */
-void fit_line(const struct fit *f, double *base_us, double *slope);
+/* Learns from what a prompt took, which others may have shared: the least of each figure. */
+void rates_see(struct rates *r, const struct usage *u, const struct timings *t);
 
 /* Figures of n workers of one fingerprint, made comparable: what is not measured is taken from the
  * others or guessed, and what differs by noise is set to the mean. */
@@ -50,12 +43,30 @@ struct work {
     uint32_t decoding;  /* requests that decode beside it */
 };
 struct cost {
-    int64_t encode_us, prefill_us; /* corrected; base is in prefill_us */
-    int64_t raw_us;                /* of both, uncorrected */
+    int64_t encode_us, prefill_us;
+    int64_t tile_us, chunk_us; /* of that, one piece; pieces of prompts take turns */
+    double pieces;
 };
 struct cost rates_cost(const struct rates *r, const struct work *w);
 
-/* ---- sizes of what a worker has not told yet ---- */
+/* ---- what came of it ---- */
+
+struct pace {
+    double own, wait, later;
+};
+struct effort {
+    double own_us, wait_us; /* as the rates say */
+    double later;
+};
+
+/* Before anything was learned. */
+struct pace pace_begin(void);
+/* What the pace makes of own time. */
+double pace_own(const struct pace *p, double later);
+/* A prompt took took_us to its first token. */
+void pace_learn(struct pace *p, const struct effort *e, double took_us);
+
+/* ---- learned of each fingerprint: its pace, and sizes of what a worker has not told yet ---- */
 
 #define AVERAGES_MAX 64 /* fingerprints remembered; the one used longest ago is forgotten first */
 
@@ -65,6 +76,7 @@ struct averages {
         double text_bytes, text_positions; /* decayed sums */
         double shown, picture_positions;
         double encoded, tiles;
+        struct pace paces[2]; /* of prompts without and with pictures to encode */
         uint64_t used;
     } entries[AVERAGES_MAX];
     size_t count;
@@ -72,6 +84,9 @@ struct averages {
 };
 
 struct sizes averages_sizes(const struct averages *a, const uint8_t fingerprint[16]);
+struct pace averages_pace(const struct averages *a, const uint8_t fingerprint[16], bool encodes);
+void averages_learn_pace(struct averages *a, const uint8_t fingerprint[16], bool encodes,
+                         const struct effort *e, double took_us);
 void averages_learn(struct averages *a, const struct trail *t, const struct usage *u);
 
 /* ---- how far off it was ---- */

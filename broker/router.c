@@ -1,12 +1,12 @@
 /* router.c - every worker that fits becomes a candidate with a predicted time; one of them wins.
  *
- * Load is the number of requests the broker has under way at a worker: that is exact at this moment,
- * while a heartbeat's figures are up to one interval old and would send a burst to one worker. Free
- * pages, which only a heartbeat knows, break ties; then the worker that was chosen longest ago. */
+ * Load is the number of requests the broker has under way at a worker: that is exact at this
+ * moment, while a heartbeat's figures are up to one interval old and would send a burst to one
+ * worker. Free pages, which only a heartbeat knows, break ties; then the worker that was chosen
+ * longest ago. */
 #include "broker/router.h"
 
 #define FIRST_TOKEN_POSITIONS 1 /* are computed even if all is held */
-#define MOST_TIME_SHARE 7 / 8   /* of the work told, that may be done meanwhile without a word */
 
 static bool has_credit(const struct worker *w, int64_t now_us) {
     return w->in_flight < w->credits && w->paused_until_us <= now_us;
@@ -42,7 +42,10 @@ static void report_rates(struct worker *w) {
         .step_us = w->load.step_us,
         .tile_us = w->load.tile_us,
     };
-    fit_line(&w->fit, &w->rates.base_us, &w->rates.slope);
+    if (w->rates.position_us <= 0)
+        w->rates.position_us = w->seen.position_us;
+    if (w->rates.tile_us <= 0)
+        w->rates.tile_us = w->seen.tile_us;
 }
 
 void router_settle_rates(struct workers *t) {
@@ -67,7 +70,7 @@ void router_settle_rates(struct workers *t) {
 /* ---- one candidate ---- */
 
 static uint32_t decoding_at(const struct worker *w) {
-    return w->in_flight > w->prompts ? w->in_flight - w->prompts : 0;
+    return w->in_flight > w->prompts.count ? w->in_flight - w->prompts.count : 0;
 }
 
 static struct cost cost_at(const struct worker *w, const struct route *route, uint32_t positions,
@@ -87,26 +90,27 @@ static int64_t most(int64_t a, int64_t b) {
     return a > b ? a : b;
 }
 
-/* Prompts at a worker take turns, so a short one waits for its own length of each of the others.
- * One whose prefix another computes waits for that one's end. */
-static int64_t wait_at(const struct candidate *c, const struct route *route, int64_t now_us) {
+/* For the prompts that are there, and for those that wait in the queue for this worker. One whose
+ * prefix another computes waits for that one's end. */
+static int64_t turns_at(const struct candidate *c, int64_t now_us) {
     const struct worker *w = c->worker;
-    int64_t left_us = w->left_us;
-    left_us -= least(now_us - w->left_at_us, left_us * MOST_TIME_SHARE);
-    left_us += w->claim_us;
-    if (!c->held.coming) {
-        struct work turn = {.positions = STEP_POSITIONS};
-        int64_t turn_us = rates_cost(&w->rates, &turn).prefill_us;
-        int64_t own_us = c->cost.encode_us + c->cost.prefill_us;
-        left_us = least(left_us, (w->prompts + w->claims) * most(turn_us, own_us));
-    }
+    if (c->held.coming)
+        return prompts_left(&w->prompts, now_us) + w->claim_us;
+    int64_t own_us = c->cost.encode_us + c->cost.prefill_us;
+    return prompts_wait(&w->prompts, c->cost.pieces, now_us) +
+           least(w->claim_us, w->claims * own_us);
+}
+
+/* No sooner than this can a worker begin that has no credit. */
+static int64_t credit_at(const struct worker *w, const struct route *route, int64_t now_us) {
+    int64_t us = 0;
     if (w->in_flight + w->claims >= w->credits) {
         int64_t service_us = w->service_us > 0   ? w->service_us
                              : route->service_us ? route->service_us
                                                  : SERVICE_GUESS_US;
-        left_us = most(left_us, service_us / w->credits * (w->claims + 1));
+        us = service_us / w->credits * (w->claims + 1);
     }
-    return most(left_us, w->paused_until_us - now_us);
+    return most(us, w->paused_until_us - now_us);
 }
 
 static uint32_t missing_pictures(const struct candidate *c, const struct route *route,
@@ -117,6 +121,21 @@ static uint32_t missing_pictures(const struct candidate *c, const struct route *
         n += route->trail->picture[i].segment >= c->held.segments &&
              (holder < 0 || !holder_set_has(&m->with[i], holder));
     return n;
+}
+
+static void foresee(struct candidate *c, const struct route *route, int64_t now_us) {
+    const struct worker *w = c->worker;
+    struct pace pace = averages_pace(route->averages, w->fingerprint, c->cost.encode_us > 0);
+    double own = pace_own(&pace, route->later);
+    c->effort = (struct effort){
+        .own_us = (double)(c->cost.encode_us + c->cost.prefill_us),
+        .wait_us = (double)turns_at(c, now_us),
+        .later = route->later,
+    };
+    c->wait_us = most((int64_t)(pace.wait * c->effort.wait_us), credit_at(w, route, now_us));
+    c->encode_us = (int64_t)(own * (double)c->cost.encode_us);
+    c->prefill_us = (int64_t)(own * (double)c->cost.prefill_us);
+    c->total_us = c->wait_us + c->encode_us + c->prefill_us;
 }
 
 static void predict(struct candidate *c, const struct route *route, const struct match *m,
@@ -133,8 +152,7 @@ static void predict(struct candidate *c, const struct route *route, const struct
         c->missing_positions = FIRST_TOKEN_POSITIONS;
     c->missing_pictures = missing_pictures(c, route, m);
     c->cost = cost_at(w, route, c->missing_positions, c->missing_pictures, decoding_at(w));
-    c->wait_us = wait_at(c, route, now_us);
-    c->total_us = c->wait_us + c->cost.encode_us + c->cost.prefill_us;
+    foresee(c, route, now_us);
 }
 
 /* ---- the choice ---- */

@@ -2,8 +2,8 @@
  *
  *     T(w) = wait + encode of the pictures w lacks + prefill of the positions w lacks
  *
- * With nothing to reuse anywhere, and workers alike, it is exactly the least loaded. A worker without
- * credit may win; then the request waits for it. broker/predict.h has the arithmetic. */
+ * With nothing to reuse anywhere, and workers alike, it is exactly the least loaded. A worker
+ * without credit may win; then the request waits for it. broker/predict.h has the arithmetic. */
 #ifndef QUIRE_BROKER_ROUTER_H
 #define QUIRE_BROKER_ROUTER_H
 
@@ -26,8 +26,10 @@ struct route {
     struct needs needs;
     const struct trail *trail; /* kept == 0: nothing is known of it */
     struct sizes sizes;
-    int64_t waited_us;  /* for a worker that had no credit */
-    int64_t service_us; /* of a request at a worker that has ended none */
+    const struct averages *averages; /* for the workers' pace */
+    double later;                    /* requests likely to come to each worker soon */
+    int64_t waited_us;               /* for a worker that had no credit */
+    int64_t service_us;              /* of a request at a worker that has ended none */
 };
 
 struct candidate {
@@ -35,8 +37,9 @@ struct candidate {
     bool credit; /* it can take a request now */
     struct held held;
     uint32_t missing_positions, missing_pictures;
-    struct cost cost;
-    int64_t wait_us, total_us;
+    struct cost cost;                                 /* as the worker's rates say */
+    struct effort effort;                             /* that, and the wait */
+    int64_t wait_us, encode_us, prefill_us, total_us; /* as foreseen */
 };
 
 struct plan {

@@ -53,6 +53,7 @@ struct broker {
     int64_t service_us;       /* moving average from sending to the end; 0 = none seen */
     size_t held_bytes;        /* of all jobs */
     uint32_t running;         /* jobs that a worker holds */
+    double usual_running;     /* the most of late, when another was sent */
     bool stopping;
     bool schedule_due; /* credit, workers or queue changed in this step */
     bool pool_changed; /* so that a request may be served now that was not, or the reverse */
@@ -151,8 +152,13 @@ void schedule(struct broker *b);
 void plan_request(struct broker *b, const struct needs *n, const struct trail *t,
                   int64_t waited_us, bool touch);
 
-/* The first token of a SENT job is here: what was predicted is compared with it. */
-void first_token(struct broker *b, struct job *j, struct worker *w);
+/* The first token of a SENT job is here. */
+void first_token(struct broker *b, struct job *j);
+
+/* It is done, and its worker says how long its first token took: what was predicted is compared with
+ * that. */
+void prompt_took(struct broker *b, const struct job *j, struct worker *w, const struct usage *u,
+                 const struct timings *told);
 
 /* ---- core_time.c ---- */
 void on_tick(struct broker *b);

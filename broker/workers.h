@@ -3,11 +3,11 @@
 #define QUIRE_BROKER_WORKERS_H
 
 #include "broker/names.h"
-#include "broker/predict.h"
+#include "broker/prompts.h"
 #include "proto/message.h"
 
 /* More credit than this is not believed: it bounds what one worker can pull out of the queue. */
-#define WORKER_CREDITS_MAX 256
+#define WORKER_CREDITS_MAX PROMPTS_MAX
 
 struct worker {
     bool used;
@@ -32,10 +32,8 @@ struct worker {
     /* for the router */
     int holder;         /* its number in broker/affinity.h */
     struct rates rates; /* settled among workers alike */
-    struct fit fit;
-    uint32_t prompts;   /* requests there before their first token */
-    int64_t left_us;    /* their prompt work, as last told at left_at_us */
-    int64_t left_at_us;
+    struct rates seen;  /* in what it did; until it tells its own */
+    struct prompts prompts;
     uint32_t claims;    /* requests in the queue that wait for this worker */
     int64_t claim_us;   /* their prompt work */
     int64_t service_us; /* moving average from sending to the end; 0 = none seen */

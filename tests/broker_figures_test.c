@@ -89,6 +89,9 @@ static void answer(struct pool *p, size_t at, bool done) {
                                     .picture_positions = draw_figure(),
                                     .pictures_encoded = draw_figure(),
                                     .tiles_encoded = draw_figure()};
+    ev.reply.timings = (struct timings){.first_token_us = draw_figure(),
+                                        .picture_us = (uint64_t)draw_figure() << 31,
+                                        .prefill_us = (uint64_t)draw_figure() << 31};
     world_step(&p->w, &ev);
     if (done)
         *k = p->held[--p->n_held];

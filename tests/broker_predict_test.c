@@ -21,62 +21,111 @@ static void assert_near(double x, double want, double off) {
         fail_msg("%f is not within %f of %f", x, off, want);
 }
 
-static void test_nothing_is_corrected_before_there_is_evidence(void **state) {
-    (void)state;
-    struct fit f = {0};
-    double base, slope;
-    fit_line(&f, &base, &slope);
-    assert_near(base, 0, 0);
-    assert_near(slope, 1, 0);
-    fit_learn(&f, 100000, 300000);
-    fit_line(&f, &base, &slope);
-    assert_near(slope, 1, 0);
+/* ---- pace ---- */
+
+static double foreseen(const struct pace *p, const struct effort *e) {
+    return pace_own(p, e->later) * e->own_us + p->wait * e->wait_us;
 }
 
-static void test_a_line_is_found_in_noise(void **state) {
+static void test_what_workers_tell_is_believed_at_first(void **state) {
     (void)state;
-    struct fit f = {0};
-    for (int i = 0; i < 300; i++) {
-        double raw = i % 3 == 0 ? draw(1000, 5000) : draw(20000, 2000000);
-        fit_learn(&f, raw, (9000 + 1.6 * raw) * draw(0.85, 1.15));
+    struct pace p = pace_begin();
+    struct effort alone = {.own_us = 1000}, second = {.own_us = 1000, .wait_us = 3000};
+    assert_near(foreseen(&p, &alone), 1000, 1e-6);
+    assert_near(foreseen(&p, &second), 4000, 1e-6);
+}
+
+static void test_own_time_and_wait_are_told_apart(void **state) {
+    (void)state;
+    struct pace p = pace_begin();
+    for (int i = 0; i < 400; i++) {
+        struct effort e = {.own_us = draw(1000, 100000)};
+        e.wait_us = i % 2 ? draw(0, 4) * e.own_us : 0;
+        pace_learn(&p, &e, (1.8 * e.own_us + 0.6 * e.wait_us) * draw(0.9, 1.1));
     }
-    double base, slope;
-    fit_line(&f, &base, &slope);
-    assert_near(slope, 1.6, 0.2);
-    assert_near(base, 9000, 1500);
+    assert_near(p.own, 1.8, 0.2);
+    assert_near(p.wait, 0.6, 0.1);
 }
 
-static void test_short_prompts_alone_teach_the_base(void **state) {
+static void test_prompts_of_any_length_teach_the_same(void **state) {
     (void)state;
-    struct fit f = {0};
-    double base, slope;
-    for (int i = 0; i < 100; i++)
-        fit_learn(&f, 200, 6200);
-    fit_line(&f, &base, &slope);
-    assert_near(base + slope * 200, 6200, 200);
-    assert_near(slope, 1, 0.5);
+    struct pace p = pace_begin();
+    for (int i = 0; i < 50; i++) {
+        double own_us = i % 2 ? 500 : 5e7;
+        pace_learn(&p, &(struct effort){.own_us = own_us}, 1.5 * own_us);
+    }
+    assert_near(p.own, 1.5, 0.01);
+    assert_near(p.wait, 1, 0);
 }
 
-static void test_a_correction_is_bounded(void **state) {
+static void test_one_that_was_held_up_changes_little(void **state) {
     (void)state;
-    struct fit f = {0};
-    double base, slope;
-    for (int i = 0; i < 100; i++)
-        fit_learn(&f, 1000000, 1e15);
-    fit_line(&f, &base, &slope);
-    assert_true(slope <= 4 && base <= 1000000);
-    memset(&f, 0, sizeof f);
-    for (int i = 0; i < 100; i++)
-        fit_learn(&f, 1000000, 0);
-    fit_line(&f, &base, &slope);
-    assert_true(slope >= 0.25 && base >= 0);
+    struct pace p = pace_begin();
+    pace_learn(&p, &(struct effort){.own_us = 1000}, 1e12);
+    assert_true(p.own < 1.2);
+}
+
+static void test_what_comes_later_is_learned_where_it_comes(void **state) {
+    (void)state;
+    struct pace p = pace_begin();
+    for (int i = 0; i < 600; i++) {
+        struct effort e = {.own_us = 1000, .later = i % 2 ? 3 : 0};
+        pace_learn(&p, &e, i % 2 ? 4000 : 1000);
+    }
+    struct effort quiet = {.own_us = 1000}, busy = {.own_us = 1000, .later = 3};
+    assert_near(foreseen(&p, &quiet), 1000, 150);
+    assert_near(foreseen(&p, &busy), 4000, 500);
+}
+
+static void test_a_pace_is_bounded(void **state) {
+    (void)state;
+    struct pace p = pace_begin();
+    struct effort all = {.own_us = 1000, .wait_us = 1000, .later = 2};
+    for (int i = 0; i < 1000; i++)
+        pace_learn(&p, &all, 1e15);
+    assert_true(p.own <= 8 && p.wait <= 4 && p.later <= 2);
+    for (int i = 0; i < 1000; i++)
+        pace_learn(&p, &all, 1);
+    assert_true(p.own >= 0.25 && p.wait > 0 && p.later > 0);
+    struct pace before = p;
+    pace_learn(&p, &(struct effort){0}, 1000);
+    pace_learn(&p, &all, 0);
+    assert_memory_equal(&p, &before, sizeof p);
+}
+
+static void test_each_model_has_its_pace(void **state) {
+    (void)state;
+    static struct averages a;
+    uint8_t one[16] = {1}, other[16] = {2};
+    for (int i = 0; i < 50; i++)
+        averages_learn_pace(&a, one, true, &(struct effort){.own_us = 1000}, 2000);
+    assert_near(averages_pace(&a, one, true).own, 2, 0.01);
+    assert_near(averages_pace(&a, one, false).own, 1, 0);
+    assert_near(averages_pace(&a, other, true).own, 1, 0);
+}
+
+/* ---- rates ---- */
+
+static void test_rates_are_seen_before_they_are_told(void **state) {
+    (void)state;
+    struct rates r = {0};
+    struct usage u = {.prompt_positions = 300, .reused_positions = 100, .tiles_encoded = 2};
+    rates_see(&r, &u, &(struct timings){.prefill_us = 40000, .picture_us = 30000});
+    assert_near(r.position_us, 200, 1e-9);
+    assert_near(r.tile_us, 15000, 1e-9);
+    rates_see(&r, &u, &(struct timings){.prefill_us = 90000, .picture_us = 20000});
+    assert_near(r.position_us, 200, 1e-9); /* others had turns in that */
+    assert_near(r.tile_us, 10000, 1e-9);
+    u = (struct usage){.prompt_positions = 10, .reused_positions = 10};
+    rates_see(&r, &u, &(struct timings){.prefill_us = 1, .picture_us = 1});
+    assert_near(r.position_us, 200, 1e-9);
 }
 
 static void test_rates_that_differ_by_noise_are_equal(void **state) {
     (void)state;
-    struct rates a = {.position_us = 100, .tile_us = 5000, .slope = 1};
-    struct rates b = {.position_us = 130, .tile_us = 50000, .slope = 1};
-    struct rates c = {.slope = 1}; /* has not measured anything */
+    struct rates a = {.position_us = 100, .tile_us = 5000};
+    struct rates b = {.position_us = 130, .tile_us = 50000};
+    struct rates c = {0}; /* has not measured anything */
     struct rates *all[3] = {&a, &b, &c};
     rates_settle(all, 3);
     assert_near(a.position_us, 115, 1e-9);
@@ -89,20 +138,21 @@ static void test_rates_that_differ_by_noise_are_equal(void **state) {
 
 static void test_there_is_a_guess_before_any_heartbeat(void **state) {
     (void)state;
-    struct rates a = {.slope = 1};
+    struct rates a = {0};
     struct rates *all[1] = {&a};
     rates_settle(all, 1);
     assert_true(a.position_us > 0 && a.tile_us > 0);
     struct cost c = rates_cost(&a, &(struct work){.positions = 100, .tiles = 2});
     assert_true(c.prefill_us > 0 && c.encode_us > 0);
-    assert_int_equal(c.raw_us, c.prefill_us + c.encode_us);
+    assert_near(c.pieces, 3, 0);
 }
 
 static void test_answers_beside_it_slow_a_prompt(void **state) {
     (void)state;
-    struct rates r = {.position_us = 100, .step_us = 2000, .tile_us = 50000, .slope = 1};
+    struct rates r = {.position_us = 100, .step_us = 2000, .tile_us = 50000};
     struct cost alone = rates_cost(&r, &(struct work){.positions = 1024, .tiles = 1});
-    struct cost beside = rates_cost(&r, &(struct work){.positions = 1024, .tiles = 1, .decoding = 4});
+    struct cost beside =
+        rates_cost(&r, &(struct work){.positions = 1024, .tiles = 1, .decoding = 4});
     assert_int_equal(alone.prefill_us, 1024 * 100 + 2 * 2000);
     assert_int_equal(beside.prefill_us, 1024 * 100 + 8 * (2000 + 4 * 100));
     assert_true(beside.encode_us > alone.encode_us);
@@ -164,10 +214,14 @@ static void test_the_median_error_is_of_the_last_ones(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_nothing_is_corrected_before_there_is_evidence),
-        cmocka_unit_test(test_a_line_is_found_in_noise),
-        cmocka_unit_test(test_short_prompts_alone_teach_the_base),
-        cmocka_unit_test(test_a_correction_is_bounded),
+        cmocka_unit_test(test_what_workers_tell_is_believed_at_first),
+        cmocka_unit_test(test_own_time_and_wait_are_told_apart),
+        cmocka_unit_test(test_prompts_of_any_length_teach_the_same),
+        cmocka_unit_test(test_one_that_was_held_up_changes_little),
+        cmocka_unit_test(test_what_comes_later_is_learned_where_it_comes),
+        cmocka_unit_test(test_a_pace_is_bounded),
+        cmocka_unit_test(test_each_model_has_its_pace),
+        cmocka_unit_test(test_rates_are_seen_before_they_are_told),
         cmocka_unit_test(test_rates_that_differ_by_noise_are_equal),
         cmocka_unit_test(test_there_is_a_guess_before_any_heartbeat),
         cmocka_unit_test(test_answers_beside_it_slow_a_prompt),

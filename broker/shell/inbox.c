@@ -276,6 +276,7 @@ static void read_answer(struct incoming *in, struct bytes answer) {
     } else if (type == MSG_DONE && done_decode(&in->done, answer, &in->why) == 0) {
         ev->reply.id = in->done.id;
         ev->reply.usage = in->done.usage;
+        ev->reply.timings = in->done.timings;
     } else if (type == MSG_ERROR && error_decode(&error, answer, &in->why) == 0 && error.has_id) {
         ev->reply.id = error.id;
         ev->reply.code = error.code;

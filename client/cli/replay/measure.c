@@ -123,8 +123,9 @@ static void measure_predictions(struct measure *m, struct work *w, uint32_t shap
     size_t n = 0;
     for (size_t i = w->n_sent * MEASURE_WARM_UP / 100; i < w->n_sent; i++) {
         const struct quire_timings *t = &w->outcomes[w->sent[i]].timings;
-        double actual = (double)t->first_token_us, predicted = (double)t->predicted_us;
-        if (counts(w, i, shape) && t->predicted_us > 0 && t->first_token_us > 0)
+        double actual = (double)t->first_token_us - (double)t->queue_us; /* from sending */
+        double predicted = (double)t->predicted_us;
+        if (counts(w, i, shape) && t->predicted_us > 0 && actual > 0)
             w->values[n++] = fabs(predicted - actual) / actual;
     }
     qsort(w->values, n, sizeof *w->values, compare);
