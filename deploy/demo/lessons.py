@@ -68,7 +68,7 @@ class Layout:
         return row
 
 
-def source(rng, draw, bank_size=1500, reuse=4):
+def source(rng, draw, bank_size=1500, reuse=6):
     """A function that hands out what draw(rng) makes, each thing `reuse` times on average and in random
     order: drawing costs about as much as learning from it."""
     bank = []
@@ -86,9 +86,9 @@ def source(rng, draw, bank_size=1500, reuse=4):
     return give
 
 
-# Lists are harder to learn than colours. An examination keeps to talk.SHAPE_TOPICS.
-SHAPE_TOPICS = {"what": 0.34, "count": 0.21, "colour": 0.07, "side": 0.19, "where": 0.14, "say": 0.025,
-                "number": 0.0125, "word": 0.0125}
+# Lists and places are harder to learn than colours. An examination keeps to talk.SHAPE_TOPICS.
+SHAPE_TOPICS = {"what": 0.23, "count": 0.14, "colour": 0.04, "side": 0.31, "where": 0.24, "say": 0.02,
+                "number": 0.01, "word": 0.01}
 
 
 def conversation(rng, make_scene, prose):
@@ -97,7 +97,7 @@ def conversation(rng, make_scene, prose):
     if chance < 0.72:
         shown = [make_scene()]
         # A second answer about one text only repeats the first; shapes have more to ask about.
-        turns = int(rng.integers(1, 5)) if shown[0].objects else int(rng.integers(1, 3))
+        turns = int(rng.integers(1, 7)) if shown[0].objects else int(rng.integers(1, 3))
         messages = talk.about_one(rng, shown[0], turns, SHAPE_TOPICS)
     elif chance < 0.96:
         shown = [make_scene() for _ in range(int(rng.choice([2, 3], p=[0.65, 0.35])))]

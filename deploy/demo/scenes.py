@@ -45,7 +45,11 @@ LABELS = {
     "char": len(CHARS) + 1,
     "index": 11,  # place of the character in its string: makes reading a look-up
     "object": len(SHAPES) * len(COLOURS) + 1,  # shape and colour at once, at the centre only: makes lists a sum
+    "field": 10,  # in which of three by three fields the centre of this shape lies: makes places a look-up
+    # 1 on the shape that lies outermost on that side, 2 on the others: makes comparing positions a look-up
+    "leftmost": 3, "rightmost": 3, "topmost": 3, "lowest": 3,
 }
+EDGES = {"leftmost": (0, -1), "rightmost": (0, 1), "topmost": (1, -1), "lowest": (1, 1)}
 
 FONT_PATTERNS = [
     "/usr/share/fonts/truetype/dejavu/*.ttf",
@@ -176,6 +180,9 @@ def paint_shapes(rng, image, dark):
         middle = min(GRID - 1, int(y * GRID)), min(GRID - 1, int(x * GRID))
         labels[middle][2] = 1
         labels[middle][5] = SHAPES.index(shape) * len(COLOURS) + list(COLOURS).index(colour) + 1
+        labels[under, 6] = 3 * int(3 * y) + int(3 * x) + 1
+        for column, (axis, sign) in enumerate(EDGES.values(), 7):
+            labels[under, column] = 1 if spots[i][axis] * sign == max(s[axis] * sign for s in spots) else 2
         objects.append((shape, colour, float(x), float(y)))
     objects.sort(key=lambda o: o[2])
     return objects, labels
