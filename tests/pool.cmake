@@ -11,4 +11,4 @@ endforeach()
 # The demo model, asked about pictures it has never seen; tests/evaluate is the long form.
 add_test(NAME demo_test COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/evaluate 40 2)
 set_tests_properties(demo_test PROPERTIES TIMEOUT 400
-  ENVIRONMENT "BUILD=${CMAKE_BINARY_DIR};QUIRE_BAR_TOTAL=92;QUIRE_BAR_KIND=0;QUIRE_WRONG=1")
+  ENVIRONMENT "BUILD=${CMAKE_BINARY_DIR};QUIRE_BAR_TOTAL=85;QUIRE_BAR_KIND=0;QUIRE_WRONG=1")
