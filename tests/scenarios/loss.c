@@ -81,11 +81,13 @@ static void scenario_32_behind_a_hole_nothing_is_reused_and_the_broker_knows_aft
     stage_begin(s, &t);
     talk_at_length(&t, 1);
     stage_ask_warm(s, &t);
-    for (uint32_t i = 0; i < 24 && holes < 3; i++) {
+    uint32_t workers = (uint32_t)s->workers; /* the more there are, the more it takes to fill them */
+    uint32_t between = workers == 1 ? 2 : 5 * workers;
+    for (uint32_t i = 0; i < 12 * between && holes < 3; i++) {
         stage_begin(s, &other);
-        talk_at_length(&other, 1 + 4 * (i % 3));
+        talk_at_length(&other, 1 + 4 * (i % (4 * workers - 1)));
         stage_ask_warm(s, &other);
-        if (i % 2 == 0)
+        if ((i + 1) % between != 0)
             continue;
         uint32_t known[POOL_MAX_WORKERS];
         for (int k = 0; k < s->workers; k++)
