@@ -41,7 +41,8 @@ int broker_open(struct broker **out, const struct broker_settings *s, int64_t no
     b->start_us = b->now_us = now_us;
     b->due_us = INT64_MAX;
     b->router.policy = s->policy;
-    if (jobs_open(&b->jobs, broker_slots(b)) != 0 || affinity_open(&b->affinity, s->links) != 0)
+    if (jobs_open(&b->jobs, broker_slots(b)) != 0 || affinity_open(&b->affinity, s->links) != 0 ||
+        replays_open(&b->replays, BROKER_REPLAY_BLOCKS) != 0)
         goto fail;
     b->past = calloc(1, sizeof *b->past);
     b->explained = calloc(1, sizeof *b->explained);
@@ -64,6 +65,7 @@ void broker_close(struct broker *b) {
         return;
     jobs_close(b->jobs);
     affinity_close(b->affinity);
+    replays_close(b->replays);
     free(b->past);
     free(b->explained);
     free(b->actions);
@@ -72,6 +74,14 @@ void broker_close(struct broker *b) {
 
 size_t broker_slots(const struct broker *b) {
     return (size_t)b->settings.queue_requests + BROKER_RUNNING;
+}
+
+bool broker_replay(const struct broker *b, uint64_t ticket, uint32_t given, uint8_t *out) {
+    const struct job *j = jobs_find(b->jobs, ticket);
+    if (!j || j->replay.count != given)
+        return false;
+    replays_read(b->replays, &j->replay, out);
+    return true;
 }
 
 uint32_t broker_heartbeat_ms(const struct broker *b) {

@@ -9,9 +9,10 @@
  *   - a reply counts only if its (ticket, attempt, incarnation) is the one under way; all else that
  *     arrives late is dropped and the sender told to stop;
  *   - each token index is passed on at most once and in order;
- *   - a request is sent again at most BROKER_RESENDS times, and only before its first token. One
- *     that lost two workers is not sent to a third: it fails, and its content is refused for a
- * while;
+ *   - a request is sent again at most BROKER_RESENDS times; after its first token only while its
+ *     frames and the ids of all tokens that the client has are still kept, and to a worker that can
+ *     go on behind them. One that lost two workers is not sent to a third: it fails, and its
+ *     content is refused for a while;
  *   - tables, queue, bytes and every wait are bounded by the settings below. */
 #ifndef QUIRE_BROKER_CORE_H
 #define QUIRE_BROKER_CORE_H
@@ -27,6 +28,7 @@
 #define BROKER_OWNER_WAIT_MS 1000 /* after its start the broker keeps a request so long for the worker
                                      that held its prefix before and has not come back yet */
 #define BROKER_LINKS ((size_t)1 << 20) /* remembered, unless settings say otherwise; 64 bytes each */
+#define BROKER_REPLAY_BLOCKS 65536 /* 16 MiB: the ids of 4 million tokens of answers under way */
 #define BROKER_PAST 256 /* routed requests that broker_explain remembers */
 #define BROKER_PAST_SEGMENTS 64 /* of each of them, the last ones */
 #define BROKER_PAST_WORKERS 16  /* of each of them */
@@ -34,7 +36,7 @@
 struct broker_settings {
     uint32_t dead_ms;         /* a worker silent for so long is dead; it beats 4 times in it */
     uint32_t queue_requests;  /* that wait; 1..BROKER_QUEUE_MAX */
-    uint64_t queue_bytes;     /* of frames kept, waiting or before their first token */
+    uint64_t queue_bytes;     /* of frames kept; those of answers that have begun make room */
     uint32_t client_requests; /* one client's requests under way */
     uint32_t worker_wait_ms;  /* how long a request waits for any worker that would serve it; also
                                  how long after its start the broker holds no model unknown */
@@ -98,6 +100,10 @@ void broker_explain(struct broker *b, const struct explain_query *q, int64_t now
 /* What the pool would lose with that worker. False when no worker has that name. Walks the whole
  * table of links: milliseconds. */
 bool broker_losses(struct broker *b, struct bytes worker, struct loss *out);
+
+/* The ids of the tokens that ticket's client has, TOKEN_ID_BYTES each, for an ACTION_WORK with that
+ * `given`. False when they are not there (any more). */
+bool broker_replay(const struct broker *b, uint64_t ticket, uint32_t given, uint8_t *out);
 
 /* For the shell's tables: the largest jobs_slot of any ticket, plus one. */
 size_t broker_slots(const struct broker *b);

@@ -98,6 +98,34 @@ static void refuse_twin(struct broker *b, const struct event *ev) {
     b->actions[b->n_actions - 1].has_id = false;
 }
 
+/* The largest of the frames that are kept only for the loss of a worker; NULL. */
+static struct job *largest_reserve(struct broker *b, uint64_t *all_bytes) {
+    struct job *largest = NULL;
+    *all_bytes = 0;
+    for (struct job *j = jobs_first(b->jobs); j; j = jobs_next(b->jobs, j)) {
+        if (j->state != JOB_STREAMING)
+            continue;
+        *all_bytes += j->held_bytes;
+        if (j->held_bytes > 0 && (!largest || j->held_bytes > largest->held_bytes))
+            largest = j;
+    }
+    return largest;
+}
+
+/* Lets frames of answers under way go, if need be, until all that are kept have `bytes` at most.
+ * False, and none went, when that is not enough. */
+static bool make_room(struct broker *b, uint64_t bytes) {
+    uint64_t reserve;
+    if (b->held_bytes <= bytes)
+        return true;
+    (void)largest_reserve(b, &reserve);
+    if (b->held_bytes - reserve > bytes)
+        return false;
+    while (b->held_bytes > bytes)
+        job_drop_frames(b, largest_reserve(b, &reserve));
+    return true;
+}
+
 /* True, and answered, when the request is turned away for what the pool is like now. */
 static bool refused_by_pool(struct broker *b, const struct event *ev, const struct needs *n,
                             int *unserved) {
@@ -123,7 +151,7 @@ static bool refused_by_pool(struct broker *b, const struct event *ev, const stru
                ev->request.held_bytes, (unsigned long long)b->settings.queue_bytes);
         return true;
     }
-    if (b->held_bytes > b->settings.queue_bytes - ev->request.held_bytes) {
+    if (!make_room(b, b->settings.queue_bytes - ev->request.held_bytes)) {
         refuse(b, ev, ERR_BUSY, busy_retry_ms(b),
                "the requests that wait hold %zu bytes; %zu more are over the bound of %llu",
                b->held_bytes, ev->request.held_bytes, (unsigned long long)b->settings.queue_bytes);
@@ -173,6 +201,7 @@ void on_request(struct broker *b, const struct event *ev) {
     j->pictures = ev->request.pictures;
     j->content_hash = ev->request.content_hash;
     j->held_bytes = ev->request.held_bytes;
+    j->seed = ev->request.seed;
     j->arrival_us = b->now_us;
     j->deadline_us = b->now_us + us_of_ms(ev->request.deadline_ms);
     j->homeless_us = unserved ? b->now_us : -1;

@@ -2,10 +2,14 @@
  *
  *     QUEUED --send--> SENT --first token--> STREAMING
  *        ^              |                        |
- *        +--- bounced --+      done, failed, cancelled, deadline
+ *        +--- bounced --+------------------------+
+ *                       |      done, failed, cancelled, deadline
  *                       |                        |
  *                       v                        v
  *            LEAVING (the worker was told to stop)   or gone at once
+ *
+ * One that goes back to the queue from STREAMING, or has been there since, takes the tokens that
+ * its client has along, and whoever gets it next goes on behind them.
  *
  * A worker's credit is taken in job_send and given back in `release`, nowhere else. A job that ends
  * while its worker still computes keeps the credit until the worker confirms with a terminal reply,
@@ -18,8 +22,15 @@
 #include "common/must.h"
 
 struct needs job_needs(const struct job *j) {
-    return (struct needs){
+    struct needs n = {
         .model = label_bytes(&j->model), .pictures = j->pictures > 0, .avoid = j->avoid};
+    if (j->began) {
+        n.resumes = true;
+        n.given = j->tokens;
+        n.context = j->context;
+        memcpy(n.fingerprint, j->fingerprint, sizeof n.fingerprint);
+    }
+    return n;
 }
 
 struct worker *job_worker(struct broker *b, const struct job *j) {
@@ -85,13 +96,16 @@ void job_send(struct broker *b, struct job *j, const struct candidate *c) {
     due_by_job(b, j);
     if (j->attempt > 1) {
         b->stats.resent++;
-        emit_note(b, NOTE_REQUEST_RESENT, w, j->attempt, "ticket=%llu attempt=%u",
-                  (unsigned long long)j->ticket, j->attempt);
+        emit_note(b, NOTE_REQUEST_RESENT, w, j->attempt, "ticket=%llu attempt=%u tokens=%u",
+                  (unsigned long long)j->ticket, j->attempt, j->tokens);
     }
     struct action *a = emit(b, ACTION_WORK);
     a->peer = w->peer;
     a->ticket = j->ticket;
     a->attempt = j->attempt;
+    a->seed = j->seed;
+    a->given = j->given = j->tokens;
+    a->text_bytes = j->text_bytes;
     int64_t left_us = j->deadline_us - b->now_us;
     a->deadline_ms = left_us > 1000 ? (uint32_t)(left_us / 1000) : 1;
 }
@@ -112,6 +126,7 @@ void job_drop_frames(struct broker *b, struct job *j) {
     MUST(b->held_bytes >= j->held_bytes);
     b->held_bytes -= j->held_bytes;
     j->held_bytes = 0;
+    replays_drop(b->replays, &j->replay);
     emit(b, ACTION_DROP)->ticket = j->ticket;
 }
 
@@ -188,17 +203,17 @@ void job_bounced(struct broker *b, struct job *j, bool lost) {
     release(b, j);
     if (state == JOB_LEAVING)
         jobs_remove(b->jobs, j);
-    else if (state == JOB_STREAMING)
-        job_fail(b, j, ERR_WORKER_LOST, 0,
-                 "worker \"%s\" was lost after %u tokens of the answer; ask again", name.text,
-                 j->tokens);
     else if (j->losses >= BROKER_LOSSES) {
         refuse_content(b, j);
         job_fail(b, j, ERR_WORKER_LOST, 0,
                  "this request was lost with %u workers, \"%s\" the last; it is not sent to "
                  "another, and its like is refused for %u s",
                  j->losses, name.text, b->settings.refuse_ms / 1000);
-    } else if (j->losses + j->returns > BROKER_RESENDS)
+    } else if (j->began && j->held_bytes == 0)
+        job_fail(b, j, ERR_WORKER_LOST, 0,
+                 "worker \"%s\" was lost after %u tokens of the answer; ask again", name.text,
+                 j->tokens);
+    else if (j->losses + j->returns > BROKER_RESENDS)
         job_fail(b, j, j->losses > 0 ? ERR_WORKER_LOST : ERR_BUSY, busy_retry_ms(b),
                  "%u workers in turn did not keep this request, \"%s\" the last; try again later",
                  j->losses + j->returns, name.text);

@@ -82,6 +82,7 @@ static void fill_worker(struct worker *w, const struct event *ev, int64_t now_us
     w->context = r->context;
     w->pid = r->pid;
     w->vision = r->vision;
+    w->resumes = r->resumes;
     w->heard_us = now_us;
     w->load.pages_free = r->pages_total;
 }

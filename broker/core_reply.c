@@ -23,6 +23,33 @@ static void pass(struct broker *b, struct job *j) {
     j->told_us = b->now_us;
 }
 
+/* The first word of the attempt's answer, or its end. */
+static void answer_moves(struct broker *b, struct job *j) {
+    first_token(b, j);
+    if (j->began)
+        b->stats.resumed++;
+}
+
+static void answer_begins(struct broker *b, struct job *j, const struct worker *w) {
+    j->began = true;
+    j->first_us = b->now_us;
+    j->queue_us = j->sent_us - j->arrival_us;
+    j->foreseen_us = j->predicted_us;
+    j->context = w->context;
+    memcpy(j->fingerprint, w->fingerprint, sizeof j->fingerprint);
+    b->stats.first_token_ms_sum += (uint64_t)((b->now_us - j->arrival_us) / 1000);
+    b->stats.first_token_count++;
+}
+
+/* Keeps what another worker must know to go on; if it can't, the frames are of no use either. */
+static void remember(struct broker *b, struct job *j, const struct worker *w,
+                     const struct event *ev) {
+    struct bytes ids = ev->reply.reply.ids;
+    bool told = w->resumes && ids.size == (size_t)ev->reply.n_tokens * TOKEN_ID_BYTES;
+    if (j->held_bytes > 0 && !(told && replays_add(b->replays, &j->replay, ids)))
+        job_drop_frames(b, j);
+}
+
 static void on_tokens(struct broker *b, struct job *j, struct worker *w, const struct event *ev) {
     if (ev->reply.index != j->tokens || ev->reply.n_tokens > LIMIT_MAX_TOKENS - j->tokens) {
         job_fail(b, j, ERR_INTERNAL, 0, "worker \"%s\" sent token %u after %u tokens", w->name.text,
@@ -30,13 +57,14 @@ static void on_tokens(struct broker *b, struct job *j, struct worker *w, const s
         return;
     }
     if (j->state == JOB_SENT) {
-        first_token(b, j);
+        answer_moves(b, j);
         j->state = JOB_STREAMING;
-        b->stats.first_token_ms_sum += (uint64_t)((b->now_us - j->arrival_us) / 1000);
-        b->stats.first_token_count++;
-        job_drop_frames(b, j);
     }
+    if (!j->began)
+        answer_begins(b, j, w);
+    remember(b, j, w, ev);
     j->tokens += ev->reply.n_tokens;
+    j->text_bytes += ev->reply.text_bytes;
     pass(b, j);
 }
 
@@ -60,24 +88,33 @@ static void count_done(struct broker *b, const struct job *j, struct worker *w,
 
 static void on_done(struct broker *b, struct job *j, struct worker *w, const struct event *ev) {
     if (j->state == JOB_SENT)
-        first_token(b, j);
+        answer_moves(b, j);
     struct action *a = emit(b, ACTION_DONE);
     a->peer = j->client;
     a->id = j->id;
     a->ticket = j->ticket;
     a->attempt = j->attempt;
-    a->queue_us = (uint64_t)(j->sent_us - j->arrival_us);
-    a->predicted_us = (uint64_t)j->predicted_us;
+    a->queue_us = (uint64_t)(j->began ? j->queue_us : j->sent_us - j->arrival_us);
+    a->predicted_us = (uint64_t)(j->began ? j->foreseen_us : j->predicted_us);
+    a->resumed = j->given > 0;
+    a->first_token_us = (uint64_t)(j->first_us - j->arrival_us);
+    a->total_us = (uint64_t)(b->now_us - j->arrival_us);
     w->done++;
     count_done(b, j, w, &ev->reply.usage);
     prompt_took(b, j, w, &ev->reply.usage, &ev->reply.timings);
     job_end(b, j, true);
 }
 
-/* BUSY and SHUTTING_DOWN before the first token say "not here"; any other ERROR is the answer. */
+/* BUSY and SHUTTING_DOWN before the attempt's first token say "not here", and so does SHUTTING_DOWN
+ * after it if another can go on; any other ERROR is the answer. */
+static bool hands_back(const struct job *j, int code) {
+    bool leaves = code == ERR_SHUTTING_DOWN;
+    return j->state == JOB_SENT ? leaves || code == ERR_BUSY : leaves && j->held_bytes > 0;
+}
+
 static void on_error(struct broker *b, struct job *j, struct worker *w, const struct event *ev) {
     int code = ev->reply.code;
-    if (j->state == JOB_SENT && (code == ERR_BUSY || code == ERR_SHUTTING_DOWN)) {
+    if (hands_back(j, code)) {
         w->paused_until_us = b->now_us + us_of_ms(BROKER_PAUSE_MS);
         w->drain_self |= code == ERR_SHUTTING_DOWN;
         b->pool_changed |= w->drain_self;
@@ -135,7 +172,8 @@ static void on_live_reply(struct broker *b, struct job *j, struct worker *w,
         j->progress = ev->reply.progress;
         if (j->prompts)
             prompt_goes_on(j, w, b->now_us);
-        pass(b, j);
+        if (!j->began) /* a client hears of progress before the first token only */
+            pass(b, j);
     }
 }
 

@@ -162,7 +162,8 @@ void prompt_took(struct broker *b, const struct job *j, struct worker *w, const 
                  const struct timings *told) {
     bool sooner = told->first_token_us > 0 && told->first_token_us < (uint64_t)j->came_us;
     int64_t took_us = sooner ? (int64_t)told->first_token_us : j->came_us;
-    rates_see(&w->seen, u, told);
+    if (j->given == 0) /* else it computed more than the prompt */
+        rates_see(&w->seen, u, told);
     b->rates_stale |= !w->load.prefill_us_per_position || !w->load.tile_us;
     errors_add(&b->errors, j->predicted_us, took_us);
     if (j->measured && j->trail->kept > 0)

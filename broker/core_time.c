@@ -64,6 +64,11 @@ static void fail_homeless(struct broker *b, struct job *j) {
     int code = why_unserved(b, &n, &e);
     if (code == 0)
         j->homeless_us = -1; /* a worker came in this very step */
+    else if (j->began)
+        job_fail(b, j, ERR_WORKER_LOST, 0,
+                 "the worker was lost after %u tokens of the answer, and for %u ms there was no "
+                 "other that could go on; ask again",
+                 j->tokens, b->settings.worker_wait_ms);
     else
         job_fail(b, j, code, 0, "%s", e.text);
 }
@@ -78,18 +83,22 @@ static void check_jobs(struct broker *b) {
         } else if (b->now_us >= j->deadline_us) {
             job_fail(b, j, ERR_DEADLINE, 0, "the deadline of %lld ms passed %s",
                      (long long)((j->deadline_us - j->arrival_us) / 1000),
-                     j->state == JOB_QUEUED ? "in the queue"
-                     : j->state == JOB_SENT ? "before the first token"
-                                            : "in the middle of the answer");
+                     j->began                 ? "in the middle of the answer"
+                     : j->state == JOB_QUEUED ? "in the queue"
+                                              : "before the first token");
         } else if (homeless_too_long(b, j)) {
             fail_homeless(b, j);
         }
     }
 }
 
+/* For its first token. */
+static bool waits(const struct job *j) {
+    return !j->began && (j->state == JOB_QUEUED || j->state == JOB_SENT);
+}
+
 static bool wants_news(const struct broker *b, const struct job *j) {
-    return (j->state == JOB_QUEUED || j->state == JOB_SENT) &&
-           b->now_us - j->told_us >= us_of_ms(b->settings.progress_ms);
+    return waits(j) && b->now_us - j->told_us >= us_of_ms(b->settings.progress_ms);
 }
 
 /* A client that waits hears from us now and then. That keeps it patient, and finds it gone. */
@@ -151,7 +160,7 @@ static void job_due(struct broker *b, const struct job *j, int64_t *due_us) {
         sooner(due_us, j->homeless_us + us_of_ms(b->settings.worker_wait_ms));
     if (j->state == JOB_QUEUED && j->look_us > b->now_us)
         sooner(due_us, j->look_us);
-    if (j->state == JOB_QUEUED || j->state == JOB_SENT)
+    if (waits(j))
         sooner(due_us, j->told_us + us_of_ms(b->settings.progress_ms));
 }
 

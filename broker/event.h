@@ -55,6 +55,7 @@ struct event {
             struct request_chain chain;
             size_t held_bytes;     /* of the frames that the shell will keep */
             uint64_t content_hash; /* equal for requests that ask the same */
+            uint64_t seed;         /* drawn for it; 0: it has its own */
         } request;
         struct {
             struct request_id id;
@@ -67,11 +68,12 @@ struct event {
         struct msg_ready ready;
         struct msg_heartbeat heartbeat;
         struct {
-            struct msg_reply reply;
+            struct msg_reply reply;  /* ids are believed only if they are as many as n_tokens */
             enum message_type inner; /* PROGRESS, TOKENS, DONE, ERROR; MSG_TYPES: not readable */
             struct request_id id;    /* the inner message's */
             struct msg_progress progress;
             uint32_t index, n_tokens; /* TOKENS */
+            size_t text_bytes;        /* TOKENS */
             struct usage usage;       /* DONE */
             struct timings timings;   /* DONE: the worker's */
             int32_t code;             /* ERROR */
@@ -98,13 +100,15 @@ enum action_type {
 
     /* to peer on the clients' socket */
     ACTION_PASS,     /* the reply's second frame, untouched */
-    ACTION_DONE,     /* the reply's second frame with queue_us, predicted_us, attempt put in */
+    ACTION_DONE,     /* the reply's second frame with queue_us, predicted_us, attempt put in; when
+                        resumed, with first_token_us and total_us too */
     ACTION_ERROR,    /* terminal for id when has_id; not about a request otherwise */
     ACTION_PROGRESS, /* progress */
     ACTION_DRAIN_OK, /* the answer to EVENT_DRAIN: serial, on, worker */
 
     /* to peer on the workers' socket */
-    ACTION_WORK, /* ticket, attempt, deadline_ms, and the kept frames (which stay kept) */
+    ACTION_WORK, /* ticket, attempt, deadline_ms, seed, given, text_bytes, and the kept frames
+                    (which stay kept) */
     ACTION_CANCEL_WORK,
     ACTION_DRAIN, /* on */
     ACTION_BEAT,  /* known */
@@ -147,7 +151,11 @@ struct action {
     bool has_id;
     uint64_t ticket;
     uint32_t attempt, deadline_ms, retry_ms, serial;
+    uint64_t seed, text_bytes;       /* WORK: text_bytes of the answer are with the client */
+    uint32_t given;                  /* WORK: so many tokens are; broker_replay has their ids */
     uint64_t queue_us, predicted_us; /* DONE */
+    bool resumed;                    /* DONE: the answer is of several workers */
+    uint64_t first_token_us, total_us;
     uint64_t incarnation;            /* RECORD, VOID */
     struct msg_progress progress;
     bool on, known;

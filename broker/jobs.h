@@ -7,6 +7,7 @@
 
 #include "broker/names.h"
 #include "broker/predict.h"
+#include "broker/replay.h"
 #include "proto/message.h"
 
 #define JOBS_MAX 4096 /* slots a table can have; a ticket's low bits name one */
@@ -14,8 +15,8 @@
 enum job_state {
     JOB_FREE,
     JOB_QUEUED,    /* waits for a worker */
-    JOB_SENT,      /* a worker has it; no token was passed on */
-    JOB_STREAMING, /* tokens were passed on: it can't be sent again */
+    JOB_SENT,      /* a worker has it; no token of this attempt was passed on */
+    JOB_STREAMING, /* tokens of this attempt were passed on */
     JOB_LEAVING,   /* over for the client; the worker was told and still holds a credit for it */
 };
 
@@ -40,8 +41,21 @@ struct job {
     uint32_t losses;              /* workers that died holding it */
     uint32_t returns;             /* times a worker gave it back unharmed */
     uint64_t avoid;               /* incarnation that gave it back last */
-    uint32_t tokens;              /* passed on */
+    uint32_t tokens;              /* passed on, by all attempts */
     struct msg_progress progress; /* passed on last */
+
+    /* Of the answer so far. Frames and ids are kept together: an answer that has begun and has no
+     * held_bytes can't be taken up by another worker. */
+    bool began; /* TOKENS were passed on */
+    struct replay replay;
+    uint64_t text_bytes;     /* passed on */
+    uint64_t seed;           /* drawn for it; 0: it has its own */
+    uint8_t fingerprint[16]; /* of the worker that began it, and its context: who goes on has */
+    uint32_t context;        /*   the same and no less */
+    uint32_t given;          /* tokens that the present worker was sent */
+    int64_t first_us;        /* when the first token was passed on */
+    int64_t queue_us;        /* from arrival to the sending that the first token came of, */
+    int64_t foreseen_us;     /*   and when it had been predicted to come, from that sending */
 
     struct trail *trail;   /* the slot's own; kept == 0: no chain */
     int64_t waits_us;      /* since when it waits for a worker without credit; -1: it does not */

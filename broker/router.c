@@ -147,7 +147,7 @@ static void predict(struct candidate *c, const struct route *route, const struct
         c->held = m->held[w->holder];
     if (c->held.positions > m->positions)
         c->held.positions = m->positions;
-    c->missing_positions = m->positions - c->held.positions;
+    c->missing_positions = m->positions - c->held.positions + route->needs.given;
     if (c->missing_positions < FIRST_TOKEN_POSITIONS)
         c->missing_positions = FIRST_TOKEN_POSITIONS;
     c->missing_pictures = missing_pictures(c, route, m);

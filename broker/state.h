@@ -38,6 +38,7 @@ struct broker {
     struct broker_settings settings;
     struct workers workers;
     struct jobs *jobs;
+    struct replays *replays;
     struct router router;
     struct models models;
     struct refusals refusals;
@@ -87,8 +88,8 @@ void job_prompt_over(struct broker *b, struct job *j);
 /* SENT -> QUEUED with the attempt taken back, since the worker never got it. */
 void job_unsend(struct broker *b, struct job *j);
 
-/* Its worker is gone (lost: died holding it; else it gave it back). SENT goes to the queue again or
- * fails, STREAMING fails, LEAVING is over. */
+/* Its worker is gone (lost: died holding it; else it gave it back). SENT and STREAMING go to the
+ * queue again or fail, LEAVING is over. */
 void job_bounced(struct broker *b, struct job *j, bool lost);
 
 /* Ends the job with an ERROR to its client. A worker that still has it is told. */
@@ -99,7 +100,8 @@ void job_fail(struct broker *b, struct job *j, int code, uint32_t retry_ms, cons
  * job is LEAVING until it confirms. */
 void job_end(struct broker *b, struct job *j, bool worker_knows);
 
-/* Tells the shell that the request's frames can go. */
+/* Tells the shell that the request's frames can go, and forgets the ids of its answer: it can't be
+ * sent again. */
 void job_drop_frames(struct broker *b, struct job *j);
 
 /* The worker that holds j, NULL when it is queued. */

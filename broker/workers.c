@@ -51,7 +51,14 @@ bool worker_takes_new(const struct worker *w) {
     return !w->gone && !w->drain_asked && !w->drain_self;
 }
 
+static bool can_go_on(const struct worker *w, const struct needs *n) {
+    return w->resumes && w->context >= n->context &&
+           memcmp(w->fingerprint, n->fingerprint, sizeof n->fingerprint) == 0;
+}
+
 bool worker_fits(const struct worker *w, const struct needs *n) {
+    if (n->resumes && !can_go_on(w, n))
+        return false;
     return (n->model.size == 0 || label_is(&w->model, n->model)) && (w->vision || !n->pictures);
 }
 

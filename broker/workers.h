@@ -18,7 +18,7 @@ struct worker {
     uint8_t fingerprint[16];
     uint32_t credits, in_flight; /* in_flight <= credits, always */
     uint32_t pages_total, context, pid;
-    bool vision;
+    bool vision, resumes;
     bool gone;               /* on its way out of the table in this very step */
     bool drain_asked;        /* by an operator */
     bool drain_self;         /* the worker says so itself */
@@ -59,10 +59,13 @@ struct needs {
     struct bytes model; /* empty: any */
     bool pictures;
     uint64_t avoid; /* an incarnation that gave the request back; taken only if no other will do */
+    bool resumes;   /* it must go on with an answer, of which it is given the first tokens; then */
+    uint32_t given, context; /*   so many, that a worker with this context at least */
+    uint8_t fingerprint[16]; /*   and this fingerprint began */
 };
 
 bool worker_takes_new(const struct worker *w); /* not draining, whoever asked for that */
-bool worker_fits(const struct worker *w, const struct needs *n); /* model and vision; not credit */
+bool worker_fits(const struct worker *w, const struct needs *n); /* all but credit */
 enum worker_state worker_state_of(const struct worker *w);
 
 #endif

@@ -160,6 +160,7 @@ static void copy_stats(struct quire_stats *out, const struct pool_stats *in) {
         .busy = in->busy,
         .expired = in->expired,
         .resent = in->resent,
+        .resumed = in->resumed,
         .prompt_positions = in->prompt_positions,
         .reused_positions = in->reused_positions,
         .answer_tokens = in->answer_tokens,

@@ -185,7 +185,8 @@ enum quire_index_state {
 struct quire_stats {
     uint64_t uptime_ms;
     uint32_t workers, queued, in_flight, queue_limit;
-    uint64_t requests, done, failed, cancelled, busy, expired, resent;
+    uint64_t requests, done, failed, cancelled, busy, expired;
+    uint64_t resent, resumed; /* after a lost worker; resumed: in the middle of the answer */
     uint64_t prompt_positions, reused_positions, answer_tokens, pictures, pictures_encoded;
     uint64_t bad_messages;
     uint64_t first_token_ms_sum, first_token_count;

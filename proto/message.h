@@ -113,7 +113,7 @@ struct sampling_options {
     float frequency_penalty; /* -10..10, default 0 */
     int32_t repeat_last_n;   /* 0..4096 tokens the penalties look at, default 64 */
     bool has_seed;
-    uint64_t seed; /* drawn by the worker when has_seed is false */
+    uint64_t seed; /* drawn by the pool when has_seed is false */
 };
 
 struct request {
@@ -239,7 +239,8 @@ struct msg_ready {
     uint32_t pages_total;    /* 16-position pages in its arena */
     uint32_t context;        /* positions one request may have */
     uint32_t pid;
-    bool vision; /* it has a vision tower */
+    bool vision;  /* it has a vision tower */
+    bool resumes; /* it takes up answers that another began, and tells the ids of its tokens */
 };
 struct msg_heartbeat {
     uint64_t incarnation;
@@ -264,12 +265,17 @@ struct msg_reply {
     uint64_t incarnation;
     uint64_t ticket;
     uint32_t attempt;
+    struct bytes ids; /* before TOKENS: TOKEN_ID_BYTES for each token it stands for, or none */
 };
 struct msg_work {
     uint64_t ticket;      /* the broker's name for the request; unique in this run of the broker */
     uint32_t attempt;     /* from 1 */
     uint32_t deadline_ms; /* what is left */
+    uint64_t seed;        /* drawn by the broker, for a request that has none; 0: draw one */
+    struct bytes replay;  /* TOKEN_ID_BYTES for each token of the answer that the client has */
+    uint64_t replay_bytes; /* of the answer's text that the client has */
 };
+#define TOKEN_ID_BYTES 4 /* an id on the wire: i32, little-endian */
 struct msg_cancel_work {
     uint64_t ticket;
     uint32_t attempt;
@@ -341,7 +347,9 @@ enum index_state {
 struct pool_stats {
     uint64_t uptime_ms;
     uint32_t workers, queued, in_flight, queue_limit;
-    uint64_t requests, done, failed, cancelled, busy, expired, resent; /* since start */
+    uint64_t requests, done, failed, cancelled, busy, expired; /* since start */
+    uint64_t resent;                                           /* requests sent again */
+    uint64_t resumed; /* answers that another worker took up */
     uint64_t prompt_positions, reused_positions, answer_tokens;
     uint64_t pictures, pictures_encoded;
     uint64_t bad_messages;

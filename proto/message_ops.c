@@ -86,6 +86,7 @@ static const struct field stats_fields[] = {
     FIELD_U64("busy", struct pool_stats, busy),
     FIELD_U64("expired", struct pool_stats, expired),
     FIELD_U64("resent", struct pool_stats, resent),
+    FIELD_U64("resumed", struct pool_stats, resumed),
     FIELD_U64("prompt_positions", struct pool_stats, prompt_positions),
     FIELD_U64("reused_positions", struct pool_stats, reused_positions),
     FIELD_U64("answer_tokens", struct pool_stats, answer_tokens),

@@ -19,6 +19,7 @@ static const struct field ready_fields[] = {
     FIELD_U32("context", struct msg_ready, context, 0, UINT32_MAX, 0),
     FIELD_U32("pid", struct msg_ready, pid, 0, UINT32_MAX, 0),
     FIELD_BOOL("vision", struct msg_ready, vision, false),
+    FIELD_BOOL("resumes", struct msg_ready, resumes, false),
 };
 static const struct schema ready_schema =
     SCHEMA("READY", ready_fields, struct msg_ready, ERR_BAD_MESSAGE, 0);
@@ -83,6 +84,8 @@ static const struct field reply_fields[] = {
     FIELD_NEED_U64("incarnation", struct msg_reply, incarnation),
     FIELD_NEED_U64("ticket", struct msg_reply, ticket),
     FIELD_NEED_U32("attempt", struct msg_reply, attempt, 1, UINT32_MAX),
+    FIELD_BIN("ids", struct msg_reply, ids, LIMIT_TOKENS_PER_MESSAGE *TOKEN_ID_BYTES,
+              TOKEN_ID_BYTES),
 };
 static const struct schema reply_schema =
     SCHEMA("REPLY", reply_fields, struct msg_reply, ERR_BAD_MESSAGE, 0);
@@ -101,6 +104,9 @@ static const struct field work_fields[] = {
     FIELD_NEED_U64("ticket", struct msg_work, ticket),
     FIELD_NEED_U32("attempt", struct msg_work, attempt, 1, UINT32_MAX),
     FIELD_NEED_U32("deadline_ms", struct msg_work, deadline_ms, 0, LIMIT_DEADLINE_MS),
+    FIELD_U64("seed", struct msg_work, seed),
+    FIELD_BIN("replay", struct msg_work, replay, LIMIT_MAX_TOKENS *TOKEN_ID_BYTES, TOKEN_ID_BYTES),
+    FIELD_U64("replay_bytes", struct msg_work, replay_bytes),
 };
 static const struct schema work_schema =
     SCHEMA("WORK", work_fields, struct msg_work, ERR_BAD_MESSAGE, 0);

@@ -13,6 +13,7 @@ quire_test(broker_requests_test broker_requests_test.c LIBS broker_world)
 quire_test(broker_ends_test broker_ends_test.c LIBS broker_world)
 quire_test(broker_pool_test broker_pool_test.c LIBS broker_world)
 quire_test(broker_loss_test broker_loss_test.c LIBS broker_world)
+quire_test(broker_resume_test broker_resume_test.c LIBS broker_world)
 quire_test(broker_random_test broker_random_test.c LIBS broker_world)
 
 foreach(test broker_socket_test broker_abuse_test)

@@ -78,7 +78,8 @@ static void tell_links(struct pool *p, int i, const struct world_chain *c) {
 static void answer(struct pool *p, size_t at, bool done) {
     struct work *k = &p->held[at];
     struct event ev = {.type = EVENT_REPLY, .peer = p->w.workers[k->worker].peer};
-    ev.reply.reply = (struct msg_reply){p->w.workers[k->worker].incarnation, k->ticket, 1};
+    ev.reply.reply = (struct msg_reply){
+        .incarnation = p->w.workers[k->worker].incarnation, .ticket = k->ticket, .attempt = 1};
     ev.reply.inner = done ? MSG_DONE : MSG_PROGRESS;
     ev.reply.id = world_id(k->n);
     ev.reply.progress = (struct msg_progress){.id = ev.reply.id,

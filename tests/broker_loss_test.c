@@ -84,22 +84,6 @@ static void test_a_broken_connection_is_a_dead_worker(void **state) {
     world_close(&w);
 }
 
-static void test_after_the_first_token_a_loss_is_an_error(void **state) {
-    (void)state;
-    struct world w;
-    start(&w);
-    world_ready(&w, 0, "m", 1);
-    uint64_t t = world_ask(&w, 0, 1, "m");
-    world_ready(&w, 1, "m", 1);
-    world_tokens(&w, 0, t, 1, 1, 0, 3);
-    world_forget(&w);
-    world_step(&w, &(struct event){.type = EVENT_WORKER_GONE, .peer = w.workers[0].peer});
-    assert_int_equal(world_count(&w, ACTION_WORK), 0);
-    assert_int_equal(world_find(&w, ACTION_ERROR)->code, ERR_WORKER_LOST);
-    assert_non_null(strstr(world_find(&w, ACTION_ERROR)->text, "w0"));
-    world_close(&w);
-}
-
 static void test_a_request_that_kills_two_workers_is_not_sent_to_a_third(void **state) {
     (void)state;
     struct world w;
@@ -379,7 +363,6 @@ int main(void) {
         cmocka_unit_test(test_heartbeats_keep_a_worker_alive_through_a_long_prefill),
         cmocka_unit_test(test_a_late_heartbeat_makes_the_broker_poke_the_connection),
         cmocka_unit_test(test_a_broken_connection_is_a_dead_worker),
-        cmocka_unit_test(test_after_the_first_token_a_loss_is_an_error),
         cmocka_unit_test(test_a_request_that_kills_two_workers_is_not_sent_to_a_third),
         cmocka_unit_test(test_a_broker_that_stood_still_blames_no_worker),
         cmocka_unit_test(test_late_replies_of_a_lost_attempt_are_dropped_and_told_to_stop),

@@ -8,11 +8,13 @@
  *   - tokens reach a client in order, each once, and from the attempt under way only: nothing of a
  *     dead worker passes;
  *   - WORK never exceeds the credit of its worker, as the worker itself counts;
- *   - WORK is for kept frames, with attempts that count up by one, three at most;
+ *   - WORK is for kept frames, with attempts that count up by one, three at most, and brings just
+ *     the tokens that the client has, to a worker that can go on behind them;
  *   - queue and bytes stay within their bounds;
  *   - at the end nobody is thought to have a prompt to compute, or to be about to hold anything.
  *
- * Workers tell of links they hold or do not, under every policy: none of the above depends on it. */
+ * Workers tell of links they hold or do not, under every policy: none of the above depends on it.
+ */
 #include "tests/broker_world.h"
 
 #include <stdio.h>
@@ -68,7 +70,7 @@ struct sim {
     size_t seen; /* of the world's log */
     bool sleeps; /* moves include the broker standing still */
     bool quiet;  /* workers tell of no links, so that only promises can make an owner */
-    size_t terminals, passes;
+    size_t terminals, passes, resumed;
     struct event caused[128]; /* UNSENT; before those of `gone` */
     unsigned gone;            /* workers that sending has found dead */
     size_t n_caused;
@@ -110,7 +112,7 @@ static void deliver(struct sim *s, int i, const struct action *a) {
     if (a->type == ACTION_WORK) {
         assert_true(k->n_held < HELD);
         struct book *b = book_of_ticket(s, a->ticket);
-        k->held[k->n_held++] = (struct held){a->ticket, a->attempt, b->n, 0, false};
+        k->held[k->n_held++] = (struct held){a->ticket, a->attempt, b->n, a->given, false};
     } else if (a->type == ACTION_CANCEL_WORK) {
         for (size_t h = 0; h < k->n_held; h++)
             if (k->held[h].ticket == a->ticket && k->held[h].attempt == a->attempt)
@@ -161,12 +163,14 @@ static void check_work(struct sim *s, const struct action *a) {
     struct book *b = book_of_ticket(s, a->ticket);
     assert_int_equal(b->fate, OPEN);
     assert_true(b->frames_kept);
-    assert_int_equal(b->tokens, 0);
+    world_check_replay(&s->w, a, b->tokens);
+    s->resumed += a->given > 0;
     assert_int_equal(a->attempt, b->attempt + 1);
     assert_in_range(a->attempt, 1, 1 + BROKER_RESENDS);
     b->attempt = a->attempt;
     int i = actor_of(s, &a->peer);
     assert_true(i >= 0); /* never to a connection that is no worker's any more */
+    assert_true(a->given == 0 || !s->w.workers[i].mute);
     struct actor *k = &s->actors[i];
     bool lost = k->state == DEAD;
     if (lost || draw(40) == 0) { /* the shell could not send it */
@@ -357,7 +361,8 @@ static void cancel(struct sim *s) {
 static struct event reply_event(const struct sim *s, int i, const struct held *h,
                                 enum message_type inner) {
     struct event ev = {.type = EVENT_REPLY, .peer = s->w.workers[i].peer};
-    ev.reply.reply = (struct msg_reply){s->w.workers[i].incarnation, h->ticket, h->attempt};
+    ev.reply.reply = (struct msg_reply){
+        .incarnation = s->w.workers[i].incarnation, .ticket = h->ticket, .attempt = h->attempt};
     ev.reply.inner = inner;
     ev.reply.id = world_id(h->n);
     ev.reply.index = h->tokens;
@@ -375,10 +380,17 @@ static void work(struct sim *s, int i) {
                                               MSG_DONE,   MSG_PROGRESS, MSG_ERROR};
     static const int codes[] = {ERR_BUSY, ERR_BAD_PICTURE, ERR_SHUTTING_DOWN};
     struct event ev = reply_event(s, i, h, kinds[draw(6)]);
+    uint8_t ids[4 * TOKEN_ID_BYTES];
     if (ev.reply.inner == MSG_ERROR && h->tokens > 0)
         ev.reply.inner = MSG_TOKENS;
-    if (ev.reply.inner == MSG_TOKENS)
-        h->tokens += ev.reply.n_tokens = draw(4);
+    if (ev.reply.inner == MSG_TOKENS) {
+        ev.reply.n_tokens = draw(4);
+        world_put_ids(ids, h->tokens, ev.reply.n_tokens);
+        ev.reply.text_bytes = (size_t)WORLD_TOKEN_TEXT * ev.reply.n_tokens;
+        if (!s->w.workers[i].mute)
+            ev.reply.reply.ids = (struct bytes){ids, ev.reply.n_tokens * TOKEN_ID_BYTES};
+        h->tokens += ev.reply.n_tokens;
+    }
     if (ev.reply.inner == MSG_ERROR)
         ev.reply.code = codes[draw(3)];
     if (ev.reply.inner == MSG_DONE || ev.reply.inner == MSG_ERROR)
@@ -426,7 +438,8 @@ static void act(struct sim *s, int i) { /* an awake worker's I/O thread */
                                       .name = {(const uint8_t *)w->name, strlen(w->name)},
                                       .model = {(const uint8_t *)w->model, strlen(w->model)},
                                       .credits = w->credits,
-                                      .vision = w->vision};
+                                      .vision = w->vision,
+                                      .resumes = !w->mute};
     }
     step(s, &ev);
 }
@@ -439,6 +452,7 @@ static void restart(struct sim *s, int i) {
     w->model = models[draw(3)];
     w->credits = 1 + draw(6);
     w->vision = draw(3) > 0;
+    w->mute = draw(4) == 0;
     w->draining = false;
     act(s, i);
 }
@@ -562,7 +576,7 @@ static void check_nothing_is_left(struct sim *s) {
     }
 }
 
-static void run(uint64_t seed, bool sleeps, size_t *terminals, size_t *passes) {
+static void run(uint64_t seed, bool sleeps, size_t *terminals, size_t *passes, size_t *resumed) {
     struct sim *s = calloc(1, sizeof *s);
     assert_non_null(s);
     noise = seed;
@@ -583,6 +597,7 @@ static void run(uint64_t seed, bool sleeps, size_t *terminals, size_t *passes) {
         move(s);
     check_nothing_is_left(s);
     *terminals += s->terminals;
+    *resumed += s->resumed;
     *passes += s->passes;
     world_close(&s->w);
     free(s);
@@ -590,19 +605,22 @@ static void run(uint64_t seed, bool sleeps, size_t *terminals, size_t *passes) {
 
 static void test_whatever_happens_every_request_ends_once(void **state) {
     (void)state;
-    size_t terminals = 0, passes = 0;
+    size_t terminals = 0, passes = 0, resumed = 0;
     for (uint64_t i = 0; i < RUNS; i++)
-        run(i * 0x9e3779b97f4a7c15ULL + 88172645463325252ULL, false, &terminals, &passes);
+        run(i * 0x9e3779b97f4a7c15ULL + 88172645463325252ULL, false, &terminals, &passes, &resumed);
     assert_true(terminals > 5000); /* the runs really did something */
     assert_true(passes > 5000);
+    assert_in_range(resumed, 100, SIZE_MAX);
 }
 
 static void test_it_holds_too_when_the_broker_itself_stands_still(void **state) {
     (void)state;
-    size_t terminals = 0, passes = 0;
+    size_t terminals = 0, passes = 0, resumed = 0;
     for (uint64_t i = 0; i < RUNS; i++)
-        run(i * 0xd1342543de82ef95ULL + 1442695040888963407ULL, true, &terminals, &passes);
+        run(i * 0xd1342543de82ef95ULL + 1442695040888963407ULL, true, &terminals, &passes,
+            &resumed);
     assert_true(terminals > 5000);
+    assert_in_range(resumed, 100, SIZE_MAX);
 }
 
 int main(void) {

@@ -177,7 +177,8 @@ void rig_ask(void *socket, uint8_t id, size_t n, const void *picture, size_t siz
 
 void rig_reply(struct rig *r, void *socket, const struct msg_work *work,
                struct wire_buffer *answer) {
-    struct msg_reply reply = {r->incarnation, work->ticket, work->attempt};
+    struct msg_reply reply = {
+        .incarnation = r->incarnation, .ticket = work->ticket, .attempt = work->attempt};
     struct wire_buffer b = {0};
     assert_int_equal(reply_encode(&reply, &b), 0);
     rig_send_frames(socket, &b, 1, answer->data, answer->size);

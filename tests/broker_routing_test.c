@@ -300,7 +300,8 @@ static void test_a_crowd_that_waits_for_one_owner_spreads(void **state) {
 
 static struct event done_event(const struct world *w, int i, uint64_t ticket, uint32_t n) {
     struct event ev = {.type = EVENT_REPLY, .peer = w->workers[i].peer};
-    ev.reply.reply = (struct msg_reply){w->workers[i].incarnation, ticket, 1};
+    ev.reply.reply = (struct msg_reply){
+        .incarnation = w->workers[i].incarnation, .ticket = ticket, .attempt = 1};
     ev.reply.inner = MSG_DONE;
     ev.reply.id = world_id(n);
     ev.reply.usage = (struct usage){.prompt_positions = 300, .answer_tokens = 9};

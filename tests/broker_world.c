@@ -26,6 +26,7 @@ void world_init(struct world *w) {
         k->vision = true;
         k->position_us = 1000;
         k->tile_us = 100000;
+        k->context = 4096;
     }
 }
 
@@ -143,9 +144,10 @@ void world_ready(struct world *w, int i, const char *model, uint32_t credits) {
         .model = text_bytes(model),
         .credits = credits,
         .pages_total = k->pages_free,
-        .context = 4096,
+        .context = k->context,
         .pid = 1,
         .vision = k->vision,
+        .resumes = !k->mute,
     };
     world_step(w, &ev);
 }
@@ -325,17 +327,46 @@ void world_cancel(struct world *w, int c, uint32_t n) {
 static struct event reply(struct world *w, int i, uint64_t ticket, uint32_t attempt, uint32_t n,
                           enum message_type inner) {
     struct event ev = {.type = EVENT_REPLY, .peer = w->workers[i].peer};
-    ev.reply.reply = (struct msg_reply){w->workers[i].incarnation, ticket, attempt};
+    ev.reply.reply = (struct msg_reply){
+        .incarnation = w->workers[i].incarnation, .ticket = ticket, .attempt = attempt};
     ev.reply.inner = inner;
     ev.reply.id = world_id(n);
     return ev;
 }
 
+int32_t world_token_id(uint32_t index) {
+    return (int32_t)(index * 7 + 100000);
+}
+
+void world_put_ids(uint8_t *out, uint32_t index, uint32_t n) {
+    for (uint32_t i = 0; i < n * TOKEN_ID_BYTES; i++)
+        out[i] = (uint8_t)((uint32_t)world_token_id(index + i / TOKEN_ID_BYTES) >>
+                           8 * (i % TOKEN_ID_BYTES));
+}
+
+void world_check_replay(const struct world *w, const struct action *work, uint32_t n) {
+    assert_non_null(work);
+    assert_int_equal(work->given, n);
+    assert_int_equal(work->text_bytes, WORLD_TOKEN_TEXT * n);
+    uint8_t *ids = malloc(2 * (size_t)n * TOKEN_ID_BYTES + 1), *sent = ids + n * TOKEN_ID_BYTES;
+    assert_non_null(ids);
+    world_put_ids(sent, 0, n);
+    assert_true(broker_replay(w->broker, work->ticket, n, ids));
+    assert_memory_equal(ids, sent, n * TOKEN_ID_BYTES);
+    free(ids);
+}
+
 void world_tokens(struct world *w, int i, uint64_t ticket, uint32_t attempt, uint32_t n,
                   uint32_t index, uint32_t n_tokens) {
+    uint8_t ids[LIMIT_TOKENS_PER_MESSAGE * TOKEN_ID_BYTES];
     struct event ev = reply(w, i, ticket, attempt, n, MSG_TOKENS);
+    assert_true(n_tokens <= LIMIT_TOKENS_PER_MESSAGE);
+    world_put_ids(ids, index, n_tokens);
     ev.reply.index = index;
     ev.reply.n_tokens = n_tokens;
+    ev.reply.text_bytes = (size_t)WORLD_TOKEN_TEXT * n_tokens;
+    if (!w->workers[i].mute)
+        ev.reply.reply.ids = (struct bytes){ids, n_tokens * TOKEN_ID_BYTES};
     world_step(w, &ev);
 }
 

@@ -26,6 +26,8 @@ struct world_worker {
     uint32_t credits, pages_free;
     bool vision, beats; /* beats: sends heartbeats while time passes */
     bool draining;
+    bool mute;                              /* neither tells ids nor resumes, like an older one */
+    uint32_t context;                       /* world_init: 4096 */
     uint32_t position_us, step_us, tile_us; /* that its heartbeats tell; world_init: 1000, 0, 100000 */
 };
 
@@ -106,11 +108,19 @@ const struct explained_worker *world_explained(const struct world *w, const stru
 void world_cancel(struct world *w, int c, uint32_t n);
 
 /* Replies of worker i. */
+/* TOKENS bring world_token_id(index) as the id of each token, and WORLD_TOKEN_TEXT bytes of text
+ * for each. */
+#define WORLD_TOKEN_TEXT 3
+int32_t world_token_id(uint32_t index);
+void world_put_ids(uint8_t *out, uint32_t index, uint32_t n); /* TOKEN_ID_BYTES each */
 void world_tokens(struct world *w, int i, uint64_t ticket, uint32_t attempt, uint32_t n,
                   uint32_t index, uint32_t n_tokens);
 void world_done(struct world *w, int i, uint64_t ticket, uint32_t attempt, uint32_t n);
 void world_fail(struct world *w, int i, uint64_t ticket, uint32_t attempt, uint32_t n, int code);
 void world_progress(struct world *w, int i, uint64_t ticket, uint32_t attempt, uint32_t n);
+
+/* Fails unless the WORK brings the first n tokens, as world_tokens sent them. */
+void world_check_replay(const struct world *w, const struct action *work, uint32_t n);
 
 /* Which worker the last WORK went to; -1: none was sent since world_forget. */
 int world_worker_of(const struct world *w, const struct action *work);

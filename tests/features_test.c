@@ -247,6 +247,95 @@ static void test_a_picture_known_by_digest_alone_need_not_be_encoded(void **stat
     rig_release(png);
 }
 
+/* ---- in pieces ---- */
+
+/* Pieces of a microsecond until the picture is there; returns how many. */
+static uint32_t make_in_pieces(struct features *f, uint32_t picture, int32_t *tiles) {
+    uint32_t pieces = 0;
+    for (*tiles = 0; !features_complete(f, picture); pieces++)
+        *tiles += rig_work_for(f, picture, 1);
+    return pieces;
+}
+
+static void test_small_pieces_make_the_same_embeddings(void **state) {
+    (void)state;
+    struct bytes png = rig_noise_png(12, 50, 40);
+    struct shown shown = {.encoded = png};
+    struct features whole = rig_ask("a", &shown, 1), cut = rig_ask("b", &shown, 1);
+    int32_t tiles;
+    rig_make_all(&whole);
+    assert_true(make_in_pieces(&cut, 0, &tiles) > 10 * RIG_TILES);
+    assert_int_equal(tiles, RIG_TILES);
+    rig_expect(&cut, 1, 1);
+    assert_memory_equal(features_row(&cut, 0, 0), features_row(&whole, 0, 0),
+                        rig_picture_floats() * sizeof(float));
+    features_close(&whole);
+    features_close(&cut);
+    rig_release(png);
+}
+
+static void test_whoever_has_a_turn_goes_on_with_the_tile_under_way(void **state) {
+    (void)state;
+    struct bytes one = rig_noise_png(13, 30, 20), other = rig_noise_png(14, 30, 20);
+    struct shown shown_one = {.encoded = one}, shown_other = {.encoded = other};
+    struct features first = rig_ask("a", &shown_one, 1), second = rig_ask("a", &shown_other, 1);
+    int32_t tiles = 0;
+    uint32_t done, total;
+    rig_work(&first, 0); /* decoded */
+    rig_work(&second, 0);
+    assert_int_equal(rig_work_for(&first, 0, 1), 0); /* begun */
+    while (tiles == 0)
+        tiles = rig_work_for(&second, 0, 1);
+    assert_int_equal(tiles, 1);
+    features_progress(&first, &done, &total);
+    assert_int_equal(done, 1);
+    features_progress(&second, &done, &total);
+    assert_int_equal(done, 0);
+    rig_make_all(&second);
+    rig_make_all(&first);
+    rig_expect(&first, 1, 1);
+    rig_expect(&second, 1, 1);
+    features_close(&first);
+    features_close(&second);
+    rig_ask_alone("b", shown_one, 1, 1);
+    rig_release(one);
+    rig_release(other);
+}
+
+static void test_a_tile_under_way_for_nobody_is_given_up(void **state) {
+    (void)state;
+    struct bytes one = rig_noise_png(15, 30, 20), other = rig_noise_png(16, 30, 20);
+    struct shown shown_one = {.encoded = one}, shown_other = {.encoded = other};
+    for (int pieces = 1; pieces < 12; pieces++) {
+        struct features gone = rig_ask("a", &shown_one, 1), next = rig_ask("a", &shown_other, 1);
+        rig_work(&gone, 0);
+        for (int i = 0; i < pieces; i++)
+            assert_int_equal(rig_work_for(&gone, 0, 1), 0);
+        features_close(&gone);
+        assert_int_equal(rig_kept(), pieces > 1); /* the other picture */
+        rig_make_all(&next);
+        assert_int_equal(next.pictures_encoded, pieces == 1);
+        features_close(&next);
+    }
+    rig_release(one);
+    rig_release(other);
+}
+
+static void test_a_tile_under_way_stays_while_another_waits_for_it(void **state) {
+    (void)state;
+    struct bytes png = rig_noise_png(17, 30, 20);
+    struct shown shown = {.encoded = png};
+    struct features first = rig_ask("a", &shown, 1), second = rig_ask("a", &shown, 1);
+    rig_work(&first, 0);
+    assert_int_equal(rig_work_for(&first, 0, 1), 0);
+    assert_false(features_complete(&second, 0)); /* it holds what there is */
+    features_close(&first);
+    rig_make_all(&second);
+    assert_int_equal(second.tiles_encoded, RIG_TILES - 1);
+    features_close(&second);
+    rig_release(png);
+}
+
 #define CASE(test) cmocka_unit_test_setup_teardown(test, rig_open, rig_close)
 
 int main(void) {
@@ -263,6 +352,10 @@ int main(void) {
         CASE(test_a_request_goes_on_with_what_another_began),
         CASE(test_what_is_half_made_for_nobody_goes),
         CASE(test_a_picture_known_by_digest_alone_need_not_be_encoded),
+        CASE(test_small_pieces_make_the_same_embeddings),
+        CASE(test_whoever_has_a_turn_goes_on_with_the_tile_under_way),
+        CASE(test_a_tile_under_way_for_nobody_is_given_up),
+        CASE(test_a_tile_under_way_stays_while_another_waits_for_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

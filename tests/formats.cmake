@@ -1,5 +1,5 @@
-add_library(test_models STATIC support/gguf_writer.c support/quantize.c support/smolvlm_shape.c
-  support/smolvlm_fill.c)
+add_library(test_models STATIC support/gguf_writer.c support/quantize.c support/quantize_k.c
+  support/smolvlm_shape.c support/smolvlm_fill.c)
 target_link_libraries(test_models PUBLIC quire_formats)
 add_executable(make-model tools/make-model.c)
 target_link_libraries(make-model PRIVATE test_models)

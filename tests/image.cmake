@@ -10,6 +10,8 @@ quire_test(image_mutation_test image_mutation_test.c LIBS image_support)
 quire_test(preprocess_test preprocess_test.c LIBS quire_vision m)
 quire_test(vision_test vision_test.c support/tower.c support/random_weight.c LIBS quire_vision m)
 target_include_directories(vision_test PRIVATE ${CMAKE_CURRENT_SOURCE_DIR})
+quire_test(vision_exact_test vision_exact_test.c support/tower.c support/random_weight.c LIBS quire_vision m
+  TIMEOUT 120)
 
 quire_test(picture_table_test picture_table_test.c LIBS quire_engine)
 quire_test(feature_cache_test feature_cache_test.c LIBS quire_engine)

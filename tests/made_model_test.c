@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "tests/support/gguf_image.h"
+#include "tests/support/quantize.h"
 #include "tests/support/smolvlm_shape.h"
 #include "worker/engine/model.h"
 
@@ -79,6 +80,38 @@ static void test_values_are_finite_and_rows_differ(void **state) {
         }
         gguf_image_close(&i);
     }
+}
+
+/* What a block of 256 says may be off by half a step of its group, and the group's own scale and
+ * minimum by one part in 126 or so. */
+static void test_blocks_of_256_are_near_what_was_put_in(void **state) {
+    (void)state;
+    static const enum quant_type large[] = {QUANT_Q4_K, QUANT_Q6_K};
+    static const float allowed[] = {0.15f, 0.05f};
+    float x[512], y[512];
+    uint8_t row[512 * 2];
+    for (int i = 0; i < 512; i++)
+        x[i] = sinf((float)i) * (i < 256 ? 1.0f : 0.5f);
+    for (int k = 0; k < 2; k++) {
+        quant_quantize_row(large[k], x, row, 512);
+        quant_expand_row_reference(large[k], row, y, 512);
+        for (int i = 0; i < 512; i++)
+            assert_true(fabsf(x[i] - y[i]) < allowed[k]);
+    }
+}
+
+static void test_wide_rows_are_whole_blocks_of_256(void **state) {
+    (void)state;
+    struct gguf_writer w;
+    gguf_writer_open(&w);
+    smolvlm_put_text(&w, smolvlm_shape("wide"), QUANT_Q4_K);
+    for (size_t i = 0; i < w.tensor_count; i++) {
+        const struct gguf_writer_tensor *t = &w.tensors[i];
+        bool output = strcmp(t->name, "output.weight") == 0;
+        if (t->n_dims == 2)
+            assert_int_equal(t->type, output ? QUANT_Q6_K : QUANT_Q4_K);
+    }
+    gguf_writer_close(&w);
 }
 
 static void test_the_seed_decides_the_bytes(void **state) {
@@ -155,6 +188,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_small_shapes_of_every_type_are_bound),
         cmocka_unit_test(test_values_are_finite_and_rows_differ),
+        cmocka_unit_test(test_blocks_of_256_are_near_what_was_put_in),
+        cmocka_unit_test(test_wide_rows_are_whole_blocks_of_256),
         cmocka_unit_test(test_the_seed_decides_the_bytes),
         cmocka_unit_test(test_tokens_are_unique_and_merges_lead_from_tokens_to_tokens),
     };

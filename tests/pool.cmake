@@ -1,10 +1,14 @@
 quire_test(pool_test pool_test.c support/pool.c support/process.c support/temp.c
   LIBS quire_client quire_common TIMEOUT 400)
+quire_test(places_test places_test.c support/temp.c LIBS quire_cli)
 quire_test(up_test up_test.c support/process.c support/temp.c
   LIBS quire_client quire_common TIMEOUT 400)
 quire_test(cli_test cli_test.c support/pool.c support/process.c support/temp.c
   LIBS quire_client quire_common PkgConfig::JANSSON TIMEOUT 300)
-foreach(name pool_test up_test cli_test)
+quire_test(resume_pool_test resume_pool_test.c support/relay.c support/pool.c support/process.c support/temp.c
+  LIBS quire_client quire_wire quire_common TIMEOUT 400)
+add_dependencies(resume_pool_test quire-broker quire-worker)
+foreach(name pool_test places_test up_test cli_test)
   add_dependencies(${name} quire quire-broker quire-worker)
 endforeach()
 

@@ -143,11 +143,11 @@ static void test_a_worker_killed_before_its_first_token_loses_nothing(void **sta
     free(c);
 }
 
-static void test_a_worker_lost_after_its_first_token_is_an_error(void **state) {
+static void test_an_answer_that_nobody_can_go_on_with_is_an_error(void **state) {
     (void)state;
     struct pool p;
     struct crowd *c = crowd_open();
-    pool_open(&p, (struct pool_options){.workers = 1});
+    pool_open(&p, (struct pool_options){.workers = 1, .broker_flags = {"--worker-wait-ms", "500"}});
     send_n(&p, c, 1, "Go on", NULL, ENDLESS);
     pool_collect(p.client, 1, c->ids, c->answers, true);
     process_kill(&p.workers[0]);
@@ -395,7 +395,7 @@ int main(void) {
         cmocka_unit_test(test_two_workers_share_the_load),
         cmocka_unit_test(test_an_answer_tells_what_it_cost),
         cmocka_unit_test(test_a_worker_killed_before_its_first_token_loses_nothing),
-        cmocka_unit_test(test_a_worker_lost_after_its_first_token_is_an_error),
+        cmocka_unit_test(test_an_answer_that_nobody_can_go_on_with_is_an_error),
         cmocka_unit_test(test_a_thawed_worker_comes_back_and_its_late_words_are_dropped),
         cmocka_unit_test(test_a_drained_worker_finishes_and_gets_nothing_new),
         cmocka_unit_test(test_a_full_queue_answers_busy_with_a_time),

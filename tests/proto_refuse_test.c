@@ -583,6 +583,43 @@ static void test_names_of_workers_have_a_limit(void **state) {
     wire_buffer_clear(&frame);
 }
 
+static void test_ids_of_tokens_are_whole_and_counted(void **state) {
+    (void)state;
+    static const uint8_t ids[(LIMIT_TOKENS_PER_MESSAGE + 1) * TOKEN_ID_BYTES];
+    struct msg_reply reply = sample_reply, out;
+    struct msg_work work = sample_work, given;
+    struct wire_buffer frame = {0};
+    reply.ids = (struct bytes){ids, LIMIT_TOKENS_PER_MESSAGE * TOKEN_ID_BYTES};
+    assert_int_equal(reply_encode(&reply, &frame), 0);
+    assert_int_equal(reply_decode(&out, wire_bytes(&frame), NULL), 0);
+    frame.size = 0;
+    reply.ids.size += TOKEN_ID_BYTES;
+    assert_int_equal(reply_encode(&reply, &frame), 0);
+    assert_int_equal(reply_decode(&out, wire_bytes(&frame), NULL), ERR_LIMIT);
+    frame.size = 0;
+    reply.ids.size = TOKEN_ID_BYTES + 1;
+    assert_int_equal(reply_encode(&reply, &frame), 0);
+    assert_int_equal(reply_decode(&out, wire_bytes(&frame), NULL), ERR_BAD_MESSAGE);
+
+    size_t most = (size_t)LIMIT_MAX_TOKENS * TOKEN_ID_BYTES;
+    uint8_t *many = calloc(1, most + TOKEN_ID_BYTES);
+    assert_non_null(many);
+    work.replay = (struct bytes){many, most};
+    frame.size = 0;
+    assert_int_equal(work_encode(&work, &frame), 0);
+    assert_int_equal(work_decode(&given, wire_bytes(&frame), NULL), 0);
+    frame.size = 0;
+    work.replay.size += TOKEN_ID_BYTES;
+    assert_int_equal(work_encode(&work, &frame), 0);
+    assert_int_equal(work_decode(&given, wire_bytes(&frame), NULL), ERR_LIMIT);
+    frame.size = 0;
+    work.replay.size = TOKEN_ID_BYTES - 1;
+    assert_int_equal(work_encode(&work, &frame), 0);
+    assert_int_equal(work_decode(&given, wire_bytes(&frame), NULL), ERR_BAD_MESSAGE);
+    free(many);
+    wire_buffer_clear(&frame);
+}
+
 static void test_entries_must_match_the_tokens(void **state) {
     (void)state;
     struct msg_tokens m = sample_tokens_logprobs, out;
@@ -719,6 +756,7 @@ int main(void) {
         cmocka_unit_test(test_numbers_may_be_integers_or_doubles),
         cmocka_unit_test(test_a_part_is_text_or_picture_and_not_both),
         cmocka_unit_test(test_names_of_workers_have_a_limit),
+        cmocka_unit_test(test_ids_of_tokens_are_whole_and_counted),
         cmocka_unit_test(test_entries_must_match_the_tokens),
         cmocka_unit_test(test_an_error_needs_a_negative_code),
         cmocka_unit_test(test_only_pictures_have_options),

@@ -58,12 +58,21 @@ const struct msg_ready sample_ready = {
     .context = 8192,
     .pid = 4711,
     .vision = true,
+    .resumes = true,
 };
 #define HEARTBEAT                                                                                  \
     { 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, true }
 const struct msg_heartbeat sample_heartbeat = HEARTBEAT;
-const struct msg_reply sample_reply = {41, UINT64_C(1) << 33, 2};
-const struct msg_work sample_work = {42, 1, 60000};
+const struct msg_reply sample_reply = {41, UINT64_C(1) << 33, 2,
+                                       TEXT("\x05\x00\x00\x00\x06\x01\x00\x00")};
+const struct msg_work sample_work = {
+    .ticket = 42,
+    .attempt = 3,
+    .deadline_ms = 60000,
+    .seed = UINT64_C(0xfedcba9876543210),
+    .replay = TEXT("\x07\x00\x00\x00\x08\x02\x00\x00\x09\x00\x00\x00"),
+    .replay_bytes = UINT64_C(1) << 34,
+};
 const struct msg_links sample_links = {
     .incarnation = 46,
     .reset = true,
@@ -94,6 +103,7 @@ const struct msg_ops_reply sample_ops_stats = {
               105,
               106,
               107,
+              1075,
               108,
               109,
               110,

@@ -354,7 +354,7 @@ static size_t page_bytes(const struct engine_options *o) {
     struct engine *g;
     struct error e;
     assert_int_equal(engine_open(&g, o, &e), 0);
-    struct pages_shape shape = {g->text.n_layer, g->text.n_head_kv, g->text.head_dim};
+    struct pages_shape shape = pages_shape(g->pages);
     engine_close(g);
     return pages_bytes_per_page(shape);
 }

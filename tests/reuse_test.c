@@ -337,8 +337,7 @@ static void test_without_room_only_reuse_shrinks(void **state) {
     (void)state;
     struct asker_pool p;
     asker_pool_open(&p, &smolvlm, &usual);
-    struct pages_shape shape = {p.engine->text.n_layer, p.engine->text.n_head_kv,
-                                p.engine->text.head_dim};
+    struct pages_shape shape = pages_shape(p.engine->pages);
     asker_pool_close(&p);
     struct engine_options tight = smolvlm;
     tight.kv_bytes = 8 * pages_bytes_per_page(shape);
@@ -370,8 +369,7 @@ static void test_a_crowd_without_room_is_answered_all_the_same(void **state) {
     struct asker *alone = ask_cold(&smolvlm, &chunks_of_32, asker_make(story, NULL, ANSWER));
     struct asker_pool p;
     asker_pool_open(&p, &smolvlm, &usual);
-    struct pages_shape shape = {p.engine->text.n_layer, p.engine->text.n_head_kv,
-                                p.engine->text.head_dim};
+    struct pages_shape shape = pages_shape(p.engine->pages);
     asker_pool_close(&p);
     struct engine_options tight = smolvlm;
     uint32_t positions = alone->end.usage.prompt_positions + ANSWER;

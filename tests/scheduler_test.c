@@ -380,8 +380,7 @@ static void test_requests_wait_for_pages_and_then_run(void **state) {
     struct engine_options tight = seeing;
     struct asker_pool p;
     asker_pool_open(&p, &tight, &usual);
-    struct pages_shape shape = {p.engine->text.n_layer, p.engine->text.n_head_kv,
-                                p.engine->text.head_dim};
+    struct pages_shape shape = pages_shape(p.engine->pages);
     asker_pool_close(&p);
     tight.kv_bytes = 10 * pages_bytes_per_page(shape); /* 160 positions */
     asker_pool_open(&p, &tight, &usual);

@@ -82,7 +82,7 @@ static void make_prompt(struct world *w) {
 
 static void open_world(struct world *w) {
     memset(w, 0, sizeof *w);
-    struct pages_shape shape = {1, 1, 16};
+    struct pages_shape shape = {1, 1, 16, KV_F16};
     w->t = vocab_open_golden("smolvlm", "text.gguf");
     assert_int_equal(prompt_markers_open(&w->m, w->t, &w->e), 0);
     assert_int_equal(holdings_open(&w->h, 256, &w->e), 0);

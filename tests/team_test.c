@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/cpus.h"
 #include "worker/engine/team.h"
 
 struct tally {
@@ -78,6 +79,54 @@ static void test_team_that_never_ran_closes(void **state) {
     team_close(NULL);
 }
 
+/* ---- places ---- */
+
+struct places {
+    cpu_set_t sets[CPU_SETSIZE]; /* where each member may run */
+};
+
+static void note_place(void *arg, int member, int members) {
+    struct places *p = arg;
+    (void)members;
+    cpus_allowed(&p->sets[member]);
+}
+
+static void test_pinned_members_stay_on_a_cpu_each(void **state) {
+    (void)state;
+    static struct places p;
+    struct team *team;
+    struct error e;
+    cpu_set_t mine;
+    cpus_allowed(&mine);
+    int n = CPU_COUNT(&mine) < 4 ? CPU_COUNT(&mine) : 4;
+    assert_int_equal(team_open(&team, n, &e), 0);
+    assert_int_equal(team_take_place(team, &e), 0); /* nothing yet */
+    assert_int_equal(team_pin(team, &mine, &e), 0);
+    team_run(team, note_place, &p);
+    assert_true(CPU_EQUAL(&p.sets[0], &mine)); /* it has not taken its place */
+    assert_int_equal(team_take_place(team, &e), 0);
+    team_run(team, note_place, &p);
+    for (int i = 0; i < n; i++) {
+        assert_int_equal(CPU_COUNT(&p.sets[i]), 1);
+        assert_true(cpus_has(&p.sets[i], cpus_nth(&mine, i)));
+    }
+    team_close(team);
+    assert_int_equal(sched_setaffinity(0, sizeof mine, &mine), 0);
+}
+
+static void test_fewer_cpus_than_members_are_refused(void **state) {
+    (void)state;
+    struct team *team;
+    struct error e;
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    cpus_add(&one, 0);
+    assert_int_equal(team_open(&team, 2, &e), 0);
+    assert_int_equal(team_pin(team, &one, &e), ERR_USAGE);
+    assert_non_null(strstr(e.text, "2 threads"));
+    team_close(team);
+}
+
 static void test_size_out_of_range_is_refused(void **state) {
     (void)state;
     struct team *team = (struct team *)state;
@@ -95,6 +144,8 @@ int main(void) {
         cmocka_unit_test(test_caller_waits_for_a_slow_member),
         cmocka_unit_test(test_members_that_fell_asleep_are_woken),
         cmocka_unit_test(test_team_that_never_ran_closes),
+        cmocka_unit_test(test_pinned_members_stay_on_a_cpu_each),
+        cmocka_unit_test(test_fewer_cpus_than_members_are_refused),
         cmocka_unit_test(test_size_out_of_range_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -84,12 +84,16 @@ static uint16_t stored(const struct unit *u, uint32_t position) {
     return (uint16_t)(u->token * 977 + (int32_t)(u->row * 31 + position * 5 + u->digest[0]));
 }
 
+/* The first dimension of a position's key. */
+static uint16_t *key_of(const struct world *w, page_id id, uint32_t position) {
+    return (uint16_t *)(void *)pages_head(w->pages, id, 0, 0) + position;
+}
+
 static void check_stored(const struct world *w, const struct tree_path *p, const struct entry *x) {
     assert_int_equal(p->known, x->known);
     assert_int_equal(p->sequence.positions, x->known);
     for (uint32_t i = 0; i < x->known; i++)
-        assert_int_equal(pages_keys(w->pages, p->sequence.pages[i / 16], 0, 0)[i % 16 * 2],
-                         stored(&x->units[i], i));
+        assert_int_equal(*key_of(w, p->sequence.pages[i / 16], i % 16), stored(&x->units[i], i));
 }
 
 static void begin(struct world *w, uint32_t place) {
@@ -132,7 +136,7 @@ static void compute(struct world *w, uint32_t place) {
     uint32_t n = draw(w, x->n - x->known + 1);
     tree_reserve(w->tree, p, x->known + n);
     for (uint32_t i = x->known; i < x->known + n; i++)
-        pages_keys(w->pages, p->sequence.pages[i / 16], 0, 0)[i % 16 * 2] = stored(&x->units[i], i);
+        *key_of(w, p->sequence.pages[i / 16], i % 16) = stored(&x->units[i], i);
     p->sequence.positions += n;
     tree_computed(w->tree, p, x->units + x->known, n);
     x->known += n;

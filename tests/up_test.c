@@ -14,6 +14,7 @@
 
 #include "client/quire.h"
 #include "common/clock.h"
+#include "common/cpus.h"
 #include "tests/support/process.h"
 #include "tests/support/temp.h"
 
@@ -43,11 +44,12 @@ static void wait_for_workers(struct local_pool *l, size_t n, struct quire_worker
     fail_msg("there are not %zu workers; the pool said:\n%s", n, log);
 }
 
-static void start(struct local_pool *l) {
+static void start_with(struct local_pool *l, const char *flag) {
     memset(l, 0, sizeof *l);
     temp_dir_open(&l->dir);
     (void)snprintf(l->out, sizeof l->out, "%s/out", l->dir.path);
     setenv("QUIRE_RUNTIME_DIR", l->dir.path, 1);
+    setenv("QUIRE_PACKS", l->dir.path, 1);
     setenv("QUIRE_CONFIG", "/dev/null", 1);
     unsetenv("QUIRE_ENDPOINT");
     const char *argv[] = {QUIRE_BIN_DIR "/quire",
@@ -62,8 +64,13 @@ static void start(struct local_pool *l) {
                           QUIRE_GOLDEN_DIR "/smolvlm/text.gguf",
                           "--mmproj",
                           QUIRE_GOLDEN_DIR "/smolvlm/mmproj.gguf",
+                          flag,
                           NULL};
     process_start(&l->up, argv, l->out, l->out);
+}
+
+static void start(struct local_pool *l) {
+    start_with(l, NULL);
 }
 
 static void finish(struct local_pool *l) {
@@ -170,6 +177,30 @@ static void test_an_ignored_hangup_stays_ignored(void **state) {
     finish(&l);
 }
 
+static void test_pinned_workers_have_cpus_of_their_own(void **state) {
+    (void)state;
+    struct local_pool l;
+    struct quire_worker workers[2];
+    cpu_set_t allowed, own[2], both;
+    cpus_allowed(&allowed);
+    start_with(&l, "--pin");
+    if (CPU_COUNT(&allowed) < 2) {
+        int status = process_wait(&l.up, PROCESS_WAIT_MS);
+        assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 2);
+    } else {
+        wait_for_workers(&l, 2, workers);
+        for (int i = 0; i < 2; i++) {
+            assert_int_equal(sched_getaffinity((pid_t)workers[i].pid, sizeof own[i], &own[i]), 0);
+            assert_true(CPU_COUNT(&own[i]) > 0);
+        }
+        CPU_AND(&both, &own[0], &own[1]);
+        assert_int_equal(CPU_COUNT(&both), 0);
+        CPU_OR(&both, &own[0], &own[1]);
+        assert_true(CPU_EQUAL(&both, &allowed));
+    }
+    finish(&l);
+}
+
 static void test_a_missing_model_ends_it_with_one_sentence(void **state) {
     (void)state;
     struct temp_dir dir;
@@ -191,6 +222,7 @@ int main(void) {
         cmocka_unit_test(test_children_do_not_outlive_a_killed_parent),
         cmocka_unit_test(test_a_second_pool_in_the_same_place_is_refused),
         cmocka_unit_test(test_an_ignored_hangup_stays_ignored),
+        cmocka_unit_test(test_pinned_workers_have_cpus_of_their_own),
         cmocka_unit_test(test_a_missing_model_ends_it_with_one_sentence),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

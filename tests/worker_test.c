@@ -149,6 +149,7 @@ static void test_ready_says_who_is_there(void **state) {
     assert_int_equal(m.context, 1000);
     assert_int_equal(m.pid, s.worker.pid);
     assert_true(m.vision);
+    assert_true(m.resumes);
     assert_true(m.incarnation != 0);
     assert_true(m.pages_total > 0);
     assert_true(m.version_min <= PROTO_VERSION_MIN && m.version_max >= PROTO_VERSION_MIN);
@@ -190,6 +191,86 @@ static void test_a_question_with_a_picture_is_answered(void **state) {
     fake_expect_beats(&s.broker, 2);
     assert_true(s.broker.beat.tokens_total >= 8);
     assert_true(s.broker.beat.tile_us > 0);
+    stage_close(&s);
+}
+
+static uint32_t n_ids(const struct fake_broker *b) {
+    return (uint32_t)(b->reply.ids.size / TOKEN_ID_BYTES);
+}
+
+/* Takes the answer of a ticket to its end; ids and text are added at the end of the buffers. */
+static void take_answer(struct stage *s, uint64_t ticket, uint8_t *ids, size_t *ids_bytes,
+                        char *text, size_t *text_bytes) {
+    enum message_type type;
+    while ((type = fake_next_answer(&s->broker)) == MSG_TOKENS) {
+        struct msg_tokens m;
+        assert_int_equal(s->broker.reply.ticket, ticket);
+        assert_int_equal(tokens_decode(&m, fake_frame(&s->broker), NULL), 0);
+        assert_int_equal(m.index, *ids_bytes / TOKEN_ID_BYTES);
+        assert_int_equal(n_ids(&s->broker), m.n_tokens);
+        memcpy(ids + *ids_bytes, s->broker.reply.ids.data, s->broker.reply.ids.size);
+        memcpy(text + *text_bytes, m.text.data, m.text.size);
+        *ids_bytes += s->broker.reply.ids.size;
+        *text_bytes += m.text.size;
+        tokens_clear(&m);
+    }
+    assert_int_equal(type, MSG_DONE);
+    assert_int_equal(n_ids(&s->broker), 0);
+}
+
+static void send_replay(struct stage *s, uint64_t ticket, const struct request *r,
+                        struct bytes replay, size_t replay_bytes) {
+    struct msg_work work = {.ticket = ticket,
+                            .attempt = 1,
+                            .deadline_ms = 60000,
+                            .replay = replay,
+                            .replay_bytes = replay_bytes};
+    struct wire_buffer head = {NULL, 0, 0}, body = {NULL, 0, 0};
+    assert_int_equal(work_encode(&work, &head), 0);
+    assert_int_equal(request_encode(r, &body), 0);
+    struct bytes frame = wire_bytes(&body);
+    fake_send(&s->broker, &head, &frame, 1);
+    wire_buffer_clear(&body);
+}
+
+static void test_a_replayed_answer_goes_on_where_it_broke_off(void **state) {
+    (void)state;
+    enum { TOKENS = 12, HAD = 5 };
+    struct stage s;
+    struct question q;
+    uint8_t ids[2][TOKENS * TOKEN_ID_BYTES];
+    char text[2][1024];
+    size_t n_whole = 0, n_rest = HAD * TOKEN_ID_BYTES, whole_bytes = 0, rest_bytes = 0;
+    stage_open(&s, NULL, NULL);
+    stage_come_up(&s);
+    question_make(&q, 1, false, TOKENS);
+    q.request.logprobs = 1; /* token by token */
+    fake_send_work(&s.broker, 1, &q.request, NULL, 0);
+    take_answer(&s, 1, ids[0], &n_whole, text[0], &whole_bytes);
+    assert_int_equal(n_whole, sizeof ids[0]);
+
+    size_t had_bytes = 0; /* the text of the first tokens, from an answer that ends there */
+    uint8_t unused[TOKENS * TOKEN_ID_BYTES];
+    size_t n_unused = 0;
+    question_make(&q, 2, false, HAD);
+    q.request.logprobs = 1;
+    fake_send_work(&s.broker, 2, &q.request, NULL, 0);
+    take_answer(&s, 2, unused, &n_unused, text[1], &had_bytes);
+    assert_memory_equal(unused, ids[0], HAD * TOKEN_ID_BYTES);
+    assert_memory_equal(text[0], text[1], had_bytes);
+
+    question_make(&q, 3, false, TOKENS);
+    q.request.logprobs = 1;
+    send_replay(&s, 3, &q.request, (struct bytes){ids[0], HAD * TOKEN_ID_BYTES}, had_bytes);
+    memcpy(ids[1], ids[0], HAD * TOKEN_ID_BYTES);
+    take_answer(&s, 3, ids[1], &n_rest, text[1], &rest_bytes);
+    assert_memory_equal(ids[0], ids[1], sizeof ids[0]);
+    assert_int_equal(had_bytes + rest_bytes, whole_bytes);
+    assert_memory_equal(text[0] + had_bytes, text[1], rest_bytes);
+
+    memset(ids[1], 0xff, TOKEN_ID_BYTES); /* a token that no model has */
+    send_replay(&s, 4, &q.request, (struct bytes){ids[1], HAD * TOKEN_ID_BYTES}, had_bytes);
+    stage_expect_error(&s, 4, ERR_BAD_MESSAGE);
     stage_close(&s);
 }
 
@@ -547,6 +628,7 @@ int main(void) {
         cmocka_unit_test(test_ready_says_who_is_there),
         cmocka_unit_test(test_ready_is_said_again_until_it_is_answered),
         cmocka_unit_test(test_a_question_with_a_picture_is_answered),
+        cmocka_unit_test(test_a_replayed_answer_goes_on_where_it_broke_off),
         cmocka_unit_test(test_a_text_model_refuses_a_picture_and_goes_on),
         cmocka_unit_test(test_junk_is_answered_or_dropped_and_harms_nobody),
         cmocka_unit_test(test_a_deadline_that_passed_ends_the_request),

@@ -48,8 +48,11 @@ int assignment_open(struct assignment **out, struct wire_message *m, int64_t now
         return error_set(e, ERR_NOMEM, "no memory for a request");
     wire_message_init(&a->frames);
     wire_message_move(&a->frames, m);
-    a->work = *work;
-    rc = take_pictures(a, e);
+    work->replay =
+        (struct bytes){NULL, 0}; /* frames may move in memory when they are handed over */
+    rc = work_decode(&a->work, wire_frame(&a->frames, 0), e);
+    if (rc == 0)
+        rc = take_pictures(a, e);
     if (rc == 0)
         rc = request_decode(&a->request, wire_frame(&a->frames, 1), a->frames.n_frames - 2, e);
     *id = a->request.id;
@@ -61,6 +64,9 @@ int assignment_open(struct assignment **out, struct wire_message *m, int64_t now
     }
     a->job.request = &a->request;
     a->job.pictures = a->pictures;
+    a->job.seed = a->work.seed;
+    a->job.replay = a->work.replay;
+    a->job.replay_bytes = a->work.replay_bytes;
     a->job.arrived_us = now_us;
     a->job.deadline_us = now_us + (int64_t)work->deadline_ms * 1000;
     atomic_init(&a->job.cancelled, false);
@@ -81,9 +87,9 @@ struct assignment *assignment_of(struct job *job) {
     return (struct assignment *)(void *)((char *)job - offsetof(struct assignment, job));
 }
 
-int assignment_reply(const struct msg_work *work, uint64_t incarnation, struct bytes message,
-                     struct wire_message *m) {
-    struct msg_reply reply = {incarnation, work->ticket, work->attempt};
+int assignment_reply(const struct msg_work *work, uint64_t incarnation, struct bytes ids,
+                     struct bytes message, struct wire_message *m) {
+    struct msg_reply reply = {incarnation, work->ticket, work->attempt, ids};
     struct wire_buffer head = {NULL, 0, 0};
     int rc = reply_encode(&reply, &head);
     if (rc == 0)
@@ -108,7 +114,7 @@ int assignment_refuse(const struct msg_work *work, uint64_t incarnation,
     struct wire_buffer body = {NULL, 0, 0};
     int rc = error_encode(&error, &body);
     if (rc == 0)
-        rc = assignment_reply(work, incarnation, wire_bytes(&body), m);
+        rc = assignment_reply(work, incarnation, (struct bytes){NULL, 0}, wire_bytes(&body), m);
     wire_buffer_clear(&body);
     return rc;
 }

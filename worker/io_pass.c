@@ -58,8 +58,9 @@ static void pass_event(struct io *io, struct event *event) {
     struct assignment *a = assignment_of(event->job);
     int rc = 0;
     if (!a->silenced && !event->failed)
-        rc =
-            assignment_reply(&a->work, io->incarnation, wire_bytes(&event->message), &io->outgoing);
+        rc = assignment_reply(&a->work, io->incarnation,
+                              (struct bytes){event->ids, event->ids_bytes},
+                              wire_bytes(&event->message), &io->outgoing);
     if (!a->silenced && (event->failed || rc < 0)) {
         a->silenced = true; /* a stream with a gap must not go on */
         io_cancel(a);

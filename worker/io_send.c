@@ -103,6 +103,7 @@ bool io_send_ready(struct io *io) {
         .context = g->context,
         .pid = (uint32_t)getpid(),
         .vision = g->sees,
+        .resumes = true,
     };
     memcpy(ready.fingerprint, g->fingerprint, sizeof ready.fingerprint);
     struct wire_buffer b = {NULL, 0, 0};

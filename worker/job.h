@@ -22,13 +22,17 @@ struct job {
     atomic_bool cancelled;        /* set once by whoever wants it to end */
     const struct chain *chain;    /* the request's links, borrowed; NULL: nobody is told of them */
     uint64_t chain_seed;          /* that it was made with */
+    uint64_t seed;                /* for a request that has none; 0: one is drawn */
+    struct bytes replay;   /* TOKEN_ID_BYTES each: tokens of the answer that the client has */
+    uint64_t replay_bytes; /* of the answer's text that the client has */
 };
 
 enum outcome_kind { OUTCOME_PROGRESS, OUTCOME_TOKENS, OUTCOME_DONE, OUTCOME_ERROR };
 
-/* Texts and entries are borrowed for the call that brings the outcome. */
+/* Texts, entries and ids are borrowed for the call that brings the outcome. */
 struct outcome {
     enum outcome_kind kind;
+    const int32_t *ids; /* TOKENS: [tokens.n_tokens] */
     union {
         struct msg_progress progress;
         struct msg_tokens tokens;

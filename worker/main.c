@@ -9,6 +9,8 @@
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "common/cpus.h"
+#include "worker/engine/quant_inside.h"
 #include "worker/io.h"
 #include "worker/settings.h"
 
@@ -35,11 +37,16 @@ static int open_engine(const struct settings *s, struct engine **out, struct err
         .mmproj = s->mmproj,
         .chat_template = s->chat_template,
         .threads = (int)s->threads,
+        .cpus = s->has_cpus ? &s->cpus : NULL,
         .kv_bytes = (size_t)s->kv_bytes,
+        .kv_type = s->kv_type,
         .feature_bytes = (size_t)s->feature_bytes,
         .context = (uint32_t)s->context,
         .max_sequences = (int32_t)s->credits,
+        .pack_dir = s->packs != NULL && s->packs[0] != '\0' ? s->packs : NULL,
     };
+    if (s->packs == NULL)
+        log_warn("packs-private", "there is no cache directory; say --packs DIR to share weights");
     return engine_open(out, &options, e);
 }
 
@@ -56,6 +63,7 @@ static int serve(const struct settings *s, struct engine *g, struct error *e) {
     if (rc == 0) {
         struct scheduler_options scheduling = {
             .max_pictures = (uint32_t)s->max_pictures,
+            .max_step_ms = (uint32_t)s->max_step_ms,
             .holdings = holdings,
         };
         rc = runner_open(&runner, g, &scheduling, s->name, e);
@@ -74,7 +82,9 @@ static int serve(const struct settings *s, struct engine *g, struct error *e) {
 static int run(const struct settings *s, struct error *e) {
     int64_t begin_ms = clock_ms();
     struct engine *g;
-    int rc = open_engine(s, &g, e);
+    int rc = s->has_cpus ? cpus_keep_to(&s->cpus, e) : 0; /* and all threads to come */
+    if (rc == 0)
+        rc = open_engine(s, &g, e);
     if (rc < 0)
         return rc;
     char description[DESCRIPTION_BYTES];
@@ -85,6 +95,9 @@ static int run(const struct settings *s, struct error *e) {
     } else {
         log_info("model", "ms=%lld pages=%u threads=%d %s", (long long)(clock_ms() - begin_ms),
                  pages_total(g->pages), team_size(g->team), description);
+        if (quant_isa_chosen() == QUANT_ISA_PORTABLE)
+            log_warn("slow-cpu", "isa=portable This CPU has no AVX2, or QUIRE_ISA says so: "
+                                 "computing takes many times as long as it could.");
         rc = serve(s, g, e);
     }
     engine_close(g);

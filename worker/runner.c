@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/log.h"
 #include "common/must.h"
 #include "worker/handoff.h"
 
@@ -17,6 +18,7 @@
 #define FULL_WAIT_MS 100
 
 struct runner {
+    struct engine *engine;
     struct scheduler *scheduler;
     char name[RUNNER_NAME_BYTES + 1];
     struct handoff *inbox, *ready, *spare;
@@ -48,6 +50,13 @@ static int encode(const struct runner *r, const struct outcome *o, struct wire_b
     return done_encode(&done, out);
 }
 
+static void take_ids(struct event *event, const struct outcome *o) {
+    event->ids_bytes = 0;
+    for (uint32_t i = 0; o->kind == OUTCOME_TOKENS && i < o->tokens.n_tokens; i++)
+        for (int k = 0; k < TOKEN_ID_BYTES; k++)
+            event->ids[event->ids_bytes++] = (uint8_t)((uint32_t)o->ids[i] >> 8 * k);
+}
+
 static void on_outcome(void *arg, struct job *job, const struct outcome *o) {
     struct runner *r = arg;
     struct event *event = handoff_pop(r->spare);
@@ -56,6 +65,7 @@ static void on_outcome(void *arg, struct job *job, const struct outcome *o) {
     event->last = o->kind == OUTCOME_DONE || o->kind == OUTCOME_ERROR;
     event->message.size = 0;
     event->failed = encode(r, o, &event->message) < 0;
+    take_ids(event, o);
     MUST(handoff_push(r->ready, event));
 }
 
@@ -69,6 +79,9 @@ static void publish(struct runner *r) {
 
 static void *run(void *arg) {
     struct runner *r = arg;
+    struct error e;
+    if (team_take_place(r->engine->team, &e) < 0)
+        log_warn("not-pinned", "%s", e.text);
     while (!atomic_load(&r->stop)) {
         struct job *job;
         while ((job = handoff_pop(r->inbox)) != NULL)
@@ -118,6 +131,7 @@ int runner_open(struct runner **out, struct engine *g, const struct scheduler_op
     }
     MUST(strlen(name) <= RUNNER_NAME_BYTES);
     strcpy(r->name, name);
+    r->engine = g;
     r->places = (size_t)g->max_sequences;
     int rc = make_events(r, e);
     if (rc == 0)

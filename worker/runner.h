@@ -24,6 +24,8 @@ struct event {
     bool last;                  /* the engine has done with the job: it is the reader's to free */
     bool failed;                /* memory ran out while the message was made: there is none */
     struct wire_buffer message; /* PROGRESS, TOKENS, DONE or ERROR, encoded */
+    uint8_t ids[LIMIT_TOKENS_PER_MESSAGE * TOKEN_ID_BYTES]; /* of TOKENS, as on the wire */
+    size_t ids_bytes;
 };
 
 struct runner;

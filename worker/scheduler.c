@@ -4,6 +4,10 @@
  * one piece of prompt work. Prompts take turns for it, so that a short question is not stuck behind
  * a long document; a chunk that one prompt does not fill is filled up by the next ones.
  *
+ * While somebody decodes, the piece is cut so that the whole step is expected to end in time
+ * (rates.h): far into a long prompt, where each position attends to more, chunks are shorter. A
+ * chunk that is cut ends where a page ends.
+ *
  * A prompt that goes a way which an earlier one is just computing waits for that (its leader), as
  * far as the two are equal, and takes over its pages. Who began earlier never waits for who began
  * later, so somebody always computes; when the leader ends half way, the next one finds what it
@@ -27,11 +31,13 @@ struct scheduler {
     struct engine *engine;
     struct task_world world;
     uint32_t max_pictures, chunk, chunk_shared;
+    int64_t max_step_us;
     struct task *tasks; /* [n_tasks], owned */
     uint32_t n_tasks;
     uint32_t turn; /* the task that is asked first for prompt work */
     uint64_t next_serial, next_admitted;
     struct step_row *rows; /* [ENGINE_CHUNK + n_tasks], owned: the step being made */
+    struct step_size size; /* of it */
     struct task **owners;  /* [n_tasks], owned: tasks of the rows that want logits, in order */
     struct rates rates;
     uint64_t tokens_total, positions_total;
@@ -52,7 +58,8 @@ int scheduler_open(struct scheduler **out, struct engine *g, const struct schedu
     s->world = (struct task_world){.engine = g, .holdings = o->holdings, .tell = tell, .arg = arg};
     s->max_pictures = o->max_pictures;
     s->chunk = o->chunk > 0 ? (uint32_t)o->chunk : ENGINE_CHUNK;
-    s->chunk_shared = o->chunk_shared > 0 ? (uint32_t)o->chunk_shared : SCHEDULER_CHUNK_SHARED;
+    s->chunk_shared = o->chunk_shared > 0 ? (uint32_t)o->chunk_shared : s->chunk;
+    s->max_step_us = (int64_t)(o->max_step_ms > 0 ? o->max_step_ms : SCHEDULER_MAX_STEP_MS) * 1000;
     MUST(s->chunk <= ENGINE_CHUNK && s->chunk_shared <= ENGINE_CHUNK);
     s->n_tasks = (uint32_t)g->max_sequences;
     s->tasks = calloc(s->n_tasks, sizeof *s->tasks);
@@ -263,16 +270,21 @@ static void admit_waiting(struct scheduler *s) {
 
 /* ---- the step ---- */
 
-static void work_piece(struct scheduler *s, struct task *t, uint32_t picture) {
+/* For the tower, in a step that holds others' tokens: what they are expected to leave of it. */
+static int64_t piece_budget_us(const struct scheduler *s) {
+    int64_t left_us = s->max_step_us - (int64_t)rates_predict_us(&s->rates, s->size);
+    return left_us > SCHEDULER_PIECE_LEAST_US ? left_us : SCHEDULER_PIECE_LEAST_US;
+}
+
+static void work_piece(struct scheduler *s, struct task *t, uint32_t picture, bool shared) {
     struct error e;
-    bool tile;
-    int64_t begin_us = clock_us();
-    if (task_work(t, picture, &tile, &e) < 0) {
+    struct features_done done;
+    if (task_work(t, picture, shared ? piece_budget_us(s) : 0, &done, &e) < 0) {
         task_fail(t, e.code, e.text);
         return;
     }
-    if (tile)
-        rates_tile(&s->rates, clock_us() - begin_us);
+    for (int32_t i = 0; i < done.tiles; i++)
+        rates_tile(&s->rates, done.us_each_tile);
 }
 
 /* What of t's prompt may be computed now: a picture's piece first, or up to *n of its positions. */
@@ -289,22 +301,37 @@ static enum prompt_work work_of(struct task *t, uint32_t *n, uint32_t *picture) 
     return task_needs_picture(t, *n, picture) ? WORK_PICTURE : WORK_ROWS;
 }
 
+/* How many positions, of up to `room`, the step still takes from position `first` on. The step has
+ * `used` of prompts by now. */
+static uint32_t take_positions(const struct scheduler *s, uint32_t first, uint32_t room,
+                               uint32_t used) {
+    uint32_t n = rates_positions_within(&s->rates, s->size, first, room, s->max_step_us);
+    uint32_t over = (first + n) % PAGE_POSITIONS;
+    if (n < room)
+        n = over < n ? n - over : 0;
+    if (n == 0 && used == 0)
+        n = room < SCHEDULER_CHUNK_LEAST ? room : SCHEDULER_CHUNK_LEAST;
+    return n;
+}
+
 /* Prompt work: a piece of a picture for the task whose turn it is, or a chunk of rows for it and
  * those after it. Returns how many rows were added at `rows`. */
-static uint32_t add_prompt_rows(struct scheduler *s, struct step_row *rows, uint32_t budget,
+static uint32_t add_prompt_rows(struct scheduler *s, struct step_row *rows, bool shared,
                                 uint32_t *n_owners) {
-    uint32_t used = 0, first = s->turn;
+    uint32_t used = 0, first = s->turn, budget = shared ? s->chunk_shared : s->chunk;
     for (uint32_t i = 0; i < s->n_tasks && used < budget; i++) {
         uint32_t slot = (first + i) % s->n_tasks;
         struct task *t = &s->tasks[slot];
         uint32_t picture, n = budget - used;
-        enum prompt_work work = work_of(t, &n, &picture);
+        if (shared)
+            n = take_positions(s, t->path.known, n, used);
+        enum prompt_work work = n > 0 ? work_of(t, &n, &picture) : WORK_NONE;
         if (work == WORK_NONE)
             continue;
         if (used == 0)
             s->turn = (slot + 1) % s->n_tasks;
         if (work == WORK_PICTURE && used == 0) {
-            work_piece(s, t, picture);
+            work_piece(s, t, picture, shared);
             return 0;
         }
         if (work == WORK_PICTURE)
@@ -313,6 +340,7 @@ static uint32_t add_prompt_rows(struct scheduler *s, struct step_row *rows, uint
         task_fill_rows(t, n, rows + used);
         if (n == task_left(t))
             s->owners[(*n_owners)++] = t;
+        step_size_add(&s->size, t->path.known, n);
         used += n;
     }
     return used;
@@ -345,7 +373,7 @@ static void run_rows(struct scheduler *s, uint32_t n_decode, uint32_t n_prompt, 
     if (n_prompt == 0)
         rates_decode_step(&s->rates, n_decode, took_us);
     else
-        rates_prompt_step(&s->rates, n_decode + n_prompt, took_us);
+        rates_prompt_step(&s->rates, s->size, took_us);
     update_cost(s);
 }
 
@@ -357,14 +385,15 @@ void scheduler_step(struct scheduler *s) {
     follow(s);
 
     uint32_t n_decode = 0, n_owners = 0;
+    s->size = (struct step_size){0, 0};
     for (uint32_t i = 0; i < s->n_tasks; i++) {
         if (s->tasks[i].state != TASK_DECODE)
             continue;
         task_fill_decode_row(&s->tasks[i], &s->rows[n_decode++]);
+        step_size_add(&s->size, s->tasks[i].path.known, 1);
         s->owners[n_owners++] = &s->tasks[i];
     }
-    uint32_t budget = n_decode > 0 ? s->chunk_shared : s->chunk;
-    uint32_t n_prompt = add_prompt_rows(s, s->rows + n_decode, budget, &n_owners);
+    uint32_t n_prompt = add_prompt_rows(s, s->rows + n_decode, n_decode > 0, &n_owners);
     int64_t begin_us = clock_us();
     if (n_decode + n_prompt > 0)
         run_rows(s, n_decode, n_prompt, n_owners, begin_us);

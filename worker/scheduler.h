@@ -1,9 +1,11 @@
 /* scheduler.h - several requests through one engine, a step at a time.
  *
  * A step computes the next token of every request that has begun its answer, and beside them one
- * piece of somebody's prompt: one picture looked at, one run of the vision tower, or one chunk of
- * positions. So nobody's tokens wait longer than one piece, and a cancel or a deadline takes
- * effect within one step.
+ * piece of somebody's prompt: one picture looked at, a run of the vision tower, or one chunk of
+ * positions. While tokens wait, the piece is as large as lets the step end within max_step_ms,
+ * going by what steps have taken of late; so nobody's next token is delayed by more than that, and
+ * a cancel or a deadline takes effect within one step. Two things are not cut: looking at a picture
+ * for the first time (decoding and resizing it), and the least chunk below.
  *
  * A request begins only when pages for its whole prompt and its longest answer are promised; until
  * then it waits, in order of arrival. What could never fit is refused. Positions that were computed
@@ -20,7 +22,16 @@
 #include "worker/job.h"
 
 #define SCHEDULER_OUTCOMES_PER_JOB 4 /* the most that one step makes of one job */
-#define SCHEDULER_CHUNK_SHARED 128   /* prompt positions in a step while others' tokens wait */
+/* How long a step may take while others' tokens wait. Five tokens a second is still faster than
+ * people read; and for models that two cores serve well it is a chunk of a hundred positions or
+ * more, where computing takes several times as long as reading the weights, so that prompts lose
+ * little by it. */
+#define SCHEDULER_MAX_STEP_MS 200
+/* A chunk has that many positions however long they take, so that prompts always get on. Only where
+ * even these do not fit, a step takes longer than max_step_ms. */
+#define SCHEDULER_CHUNK_LEAST PAGE_POSITIONS
+/* The same for the tower. */
+#define SCHEDULER_PIECE_LEAST_US 5000
 #define SCHEDULER_PROGRESS_US 100000 /* between two PROGRESS of one stage */
 
 struct holdings;
@@ -28,7 +39,8 @@ struct holdings;
 struct scheduler_options {
     uint32_t max_pictures;     /* in one request */
     int32_t chunk;             /* prompt positions in a step, at most ENGINE_CHUNK; 0: that */
-    int32_t chunk_shared;      /* the same while others decode; 0: SCHEDULER_CHUNK_SHARED */
+    int32_t chunk_shared;      /* the same while others decode, whatever fits; 0: chunk */
+    uint32_t max_step_ms;      /* while others decode; 0: SCHEDULER_MAX_STEP_MS */
     struct holdings *holdings; /* is told of links that are held; borrowed, may be NULL */
 };
 

@@ -47,24 +47,25 @@ void task_fail(struct task *t, int code, const char *text) {
 /* ---- the prompt ---- */
 
 uint32_t task_left(const struct task *t) {
-    return (uint32_t)t->prompt.count - t->path.known;
+    return t->n_units - t->path.known;
 }
 
 bool task_needs_picture(struct task *t, uint32_t window, uint32_t *picture) {
-    const struct position_unit *units = t->prompt.units + t->path.known;
-    for (uint32_t i = 0; i < window && i < task_left(t); i++) {
-        if (units[i].token < 0 && !features_complete(&t->features, units[i].picture)) {
-            *picture = units[i].picture;
+    for (uint32_t i = t->path.known; i < t->prompt.count && i - t->path.known < window; i++) {
+        const struct position_unit *unit = &t->prompt.units[i];
+        if (unit->token < 0 && !features_complete(&t->features, unit->picture)) {
+            *picture = unit->picture;
             return true;
         }
     }
     return false;
 }
 
-int task_work(struct task *t, uint32_t picture, bool *tile, struct error *e) {
+int task_work(struct task *t, uint32_t picture, int64_t budget_us, struct features_done *done,
+              struct error *e) {
     int64_t begin_us = clock_us();
     task_progress(t, STAGE_PICTURE, begin_us);
-    int rc = features_work(&t->features, picture, tile, e);
+    int rc = features_work(&t->features, picture, budget_us, done, e);
     int64_t end_us = clock_us();
     *(t->state == TASK_LOOK ? &t->look_us : &t->encode_us) += end_us - begin_us;
     if (rc == 0)
@@ -89,20 +90,26 @@ void task_follow(struct task *t) {
         task_drop_pictures(t, 0);
 }
 
+/* NULL for a token. */
+static const float *embedding_at(struct task *t, uint32_t position) {
+    if (t->units[position].token >= 0)
+        return NULL;
+    const struct position_unit *unit = &t->prompt.units[position];
+    return features_row(&t->features, unit->picture, unit->row);
+}
+
 void task_fill_rows(struct task *t, uint32_t n, struct step_row *rows) {
     MUST(n <= task_left(t));
     tree_reserve(t->world->tree, &t->path, t->path.known + n);
     t->step_rows = n;
     for (uint32_t i = 0; i < n; i++) {
         uint32_t position = t->path.known + i;
-        const struct position_unit *unit = &t->prompt.units[position];
         rows[i] = (struct step_row){
             .sequence = &t->path.sequence,
             .position = position,
-            .token = unit->token,
-            .embedding =
-                unit->token >= 0 ? NULL : features_row(&t->features, unit->picture, unit->row),
-            .want_logits = position + 1 == t->prompt.count,
+            .token = t->units[position].token,
+            .embedding = embedding_at(t, position),
+            .want_logits = position + 1 == t->n_units,
         };
     }
 }
@@ -129,7 +136,8 @@ void task_computed(struct task *t) {
         return;
     uint32_t from = t->path.known;
     tree_computed(tree, &t->path, t->units + from, t->step_rows);
-    t->computed += t->step_rows;
+    for (uint32_t i = from; i < from + t->step_rows; i++)
+        t->computed += i < t->prompt.count;
     task_drop_pictures(t, from);
     t->step_rows = 0;
     if (task_left(t) == 0)
@@ -146,7 +154,7 @@ void task_progress(struct task *t, enum progress_stage stage, int64_t now_us) {
     o.progress.id = t->job->request->id;
     o.progress.stage = stage;
     o.progress.done = t->path.known;
-    o.progress.total = (uint32_t)t->prompt.count;
+    o.progress.total = t->n_units;
     if (stage == STAGE_PICTURE)
         features_progress(&t->features, &o.progress.done, &o.progress.total);
     t->world->tell(t->world->arg, t->job, &o);

@@ -2,11 +2,15 @@
  *
  *     NEW -> LOOK -> WAITING -> PREFILL -> DECODE        (FREE before and after)
  *
+ * An answer that another worker began is replayed: the tokens that the client has stand behind the
+ * prompt and are computed with it, and all that hangs on an answer (history, text held back, links)
+ * is brought to where the other one was. What follows is then what that one would have told.
+ *
  * A task does what one request needs; when it may do it, and together with whom, is the scheduler's
  * business. Everything a task owns is given back by task_clear. What it computed stays in the tree.
  *
- * task.c: its life and its prompt; task_prepare.c: all before its pages; task_answer.c: the answer.
- */
+ * task.c: its life and its prompt; task_prepare.c: all before its pages; task_answer.c: the answer;
+ * task_replay.c: the part of it that the client has already. */
 #ifndef QUIRE_WORKER_TASK_H
 #define QUIRE_WORKER_TASK_H
 
@@ -49,11 +53,12 @@ struct task {
 
     struct prompt prompt;
     struct features features; /* pictures as they are shown, in the order of the request's parts */
-    struct unit *units;       /* owned: [prompt.count], from WAITING on */
+    uint32_t n_units;         /* positions before the first token to be drawn: prompt and replay */
+    struct unit *units;       /* owned: [n_units], from WAITING on */
     uint32_t *picture_ends;   /* owned: one past the last position of each picture */
     uint32_t picture_positions;
     struct tree_path path;
-    uint32_t step_rows; /* of the prompt, in the step being made */
+    uint32_t step_rows; /* of the units, in the step being made */
     uint32_t computed;  /* positions of the prompt that this task computed */
     struct task_links links;
 
@@ -67,8 +72,10 @@ struct task {
     int32_t *history; /* owned: text tokens of the prompt, then the answer's */
     uint32_t n_history;
     uint32_t max_tokens; /* what the context leaves of what was asked for */
-    uint32_t n_tokens;   /* of the answer, drawn */
-    uint32_t n_sent;     /* of them, told by TOKENS */
+    uint32_t n_replayed; /* tokens of the answer that the client had at the start */
+    uint32_t n_tokens;   /* of the answer, replayed and drawn */
+    uint32_t n_sent;     /* of them, with the client or told by TOKENS */
+    uint64_t skip_bytes; /* of the text to come, with the client already */
     int32_t last_token;
     bool spoke; /* the answer's text has begun */
 
@@ -100,12 +107,17 @@ void task_drop_pictures(struct task *t, uint32_t computed_from);
 /* Of the next `window` positions of the prompt, the first whose picture is not complete; false when
  * all are ready to be computed. */
 bool task_needs_picture(struct task *t, uint32_t window, uint32_t *picture);
-/* One piece of work on a picture, to know it (LOOK) or to have its embeddings; *tile as in
- * features_work. */
-int task_work(struct task *t, uint32_t picture, bool *tile, struct error *e);
+/* One piece of work on a picture, to know it (LOOK) or to have its embeddings; budget_us and *done
+ * as in features_work. */
+int task_work(struct task *t, uint32_t picture, int64_t budget_us, struct features_done *done,
+              struct error *e);
 
-uint32_t task_left(const struct task *t); /* prompt positions still to be computed */
-/* Fills rows with the next n prompt positions; the last of the prompt wants logits. */
+/* Brings the answer to where the client has it. The last step of task_prepare. ERR_BAD_MESSAGE for
+ * a replay that can't be, ERR_TOO_LONG, ERR_NOMEM. */
+int task_replay(struct task *t, struct error *e);
+
+uint32_t task_left(const struct task *t); /* units still to be computed */
+/* Fills rows with the next n units; the last one wants logits. */
 void task_fill_rows(struct task *t, uint32_t n, struct step_row *rows);
 void task_fill_decode_row(struct task *t, struct step_row *row);
 /* The step that rows were filled for is done. */
@@ -113,6 +125,9 @@ void task_computed(struct task *t);
 
 /* Draws the next token, tells what may be shown, and ends the task when that was the last. */
 void task_answer(struct task *t, const float *logits);
+
+/* What the next token adds to the text that is shown; to be asked once for each, in order. */
+struct bytes task_shown(struct task *t, int32_t id);
 
 /* Tells PROGRESS when a stage begins, and then as often as SCHEDULER_PROGRESS_US allows. */
 void task_progress(struct task *t, enum progress_stage stage, int64_t now_us);

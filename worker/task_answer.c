@@ -13,8 +13,7 @@ static struct bytes piece_of(const struct task *t, int32_t id) {
     return tokenizer_piece(t->world->engine->tokenizer, id);
 }
 
-/* What the next token adds to the text that is shown. */
-static struct bytes shown_piece(struct task *t, int32_t id) {
+struct bytes task_shown(struct task *t, int32_t id) {
     struct bytes piece = piece_of(t, id);
     bool leads = !t->spoke && piece.size > 0 && piece.data[0] == ' ' &&
                  template_leads_answer(t->world->engine->template);
@@ -44,21 +43,29 @@ static void describe_token(const struct task *t, struct sampled drawn, const flo
     };
 }
 
+/* The text that is ready, without what the client has of it. */
+static struct bytes take_new(struct task *t) {
+    struct bytes text = stream_ready(&t->stream);
+    task_links_text(&t->links, text, t->path.known);
+    size_t known = t->skip_bytes < text.size ? (size_t)t->skip_bytes : text.size;
+    t->skip_bytes -= known;
+    return (struct bytes){text.data + known, text.size - known};
+}
+
 /* Tells the tokens that were not told yet, and the text that is ready. `told` is NULL, or about the
  * only such token. */
 static void tell_tokens(struct task *t, const struct told_token *told) {
-    struct bytes text = stream_ready(&t->stream);
     struct outcome o = {.kind = OUTCOME_TOKENS};
+    uint32_t n = t->n_tokens - t->n_sent;
+    o.ids = t->history + t->n_history - n;
     o.tokens.id = t->job->request->id;
     o.tokens.index = t->n_sent;
-    o.tokens.n_tokens = t->n_tokens - t->n_sent;
-    o.tokens.text = text;
-    o.tokens.entries = o.tokens.n_tokens > 0 && told != NULL ? &told->entry : NULL;
-    if (o.tokens.n_tokens == 0 && text.size == 0)
-        return;
-    t->world->tell(t->world->arg, t->job, &o);
+    o.tokens.n_tokens = n;
+    o.tokens.text = take_new(t);
+    o.tokens.entries = n > 0 && told != NULL ? &told->entry : NULL;
+    if (n > 0 || o.tokens.text.size > 0)
+        t->world->tell(t->world->arg, t->job, &o);
     t->n_sent = t->n_tokens;
-    task_links_text(&t->links, text, t->path.known);
     stream_take(&t->stream);
 }
 
@@ -114,11 +121,23 @@ static void finish(struct task *t, enum finish_reason reason, const struct told_
     task_clear(t);
 }
 
+/* The client has the whole answer, and only its end was lost. */
+static bool finish_replayed(struct task *t) {
+    if (t->n_replayed == 0 || t->n_tokens > t->n_replayed ||
+        (!t->stream.stopped && t->n_tokens < t->max_tokens))
+        return false;
+    t->state = TASK_DECODE;
+    finish(t, t->stream.stopped ? FINISH_STOP : FINISH_LENGTH, NULL);
+    return true;
+}
+
 void task_answer(struct task *t, const float *logits) {
+    if (t->first_us == 0)
+        t->first_us = clock_us();
+    if (finish_replayed(t))
+        return;
     struct sampled drawn = sampler_draw(t->world->engine->sampler, &t->sampling, logits, t->history,
                                         (int32_t)t->n_history, t->n_tokens);
-    if (t->n_tokens == 0)
-        t->first_us = clock_us();
     t->state = TASK_DECODE;
     t->last_token = drawn.id;
     bool end = tokenizer_ends(t->world->engine->tokenizer, drawn.id);
@@ -130,7 +149,7 @@ void task_answer(struct task *t, const float *logits) {
         t->n_tokens++;
         if (tells)
             describe_token(t, drawn, logits, &told);
-        rc = stream_push(&t->stream, shown_piece(t, drawn.id));
+        rc = stream_push(&t->stream, task_shown(t, drawn.id));
     }
     bool full = t->n_tokens == t->max_tokens;
     if (rc == 0 && (end || full))

@@ -90,10 +90,11 @@ static int take_options(struct task *t, struct error *e) {
         .presence_penalty = o->presence_penalty,
         .frequency_penalty = o->frequency_penalty,
         .repeat_last_n = o->repeat_last_n,
-        .seed = o->seed,
+        .seed = o->has_seed ? o->seed : t->job->seed,
     };
-    if (!o->has_seed && getrandom(&t->sampling.seed, sizeof t->sampling.seed, 0) !=
-                            (ssize_t)sizeof t->sampling.seed)
+    bool drawn = o->has_seed || t->job->seed != 0;
+    if (!drawn && getrandom(&t->sampling.seed, sizeof t->sampling.seed, 0) !=
+                      (ssize_t)sizeof t->sampling.seed)
         return error_set(e, ERR_INTERNAL, "the system gave no random numbers for a seed");
     uint32_t room = t->world->engine->context - (uint32_t)t->prompt.count;
     t->max_tokens = r->max_tokens < room ? r->max_tokens : room;
@@ -148,6 +149,8 @@ int task_prepare(struct task *t, uint32_t max_pictures, struct error *e) {
     if (rc == 0)
         rc = open_links(t, e);
     if (rc == 0)
+        rc = task_replay(t, e);
+    if (rc == 0)
         t->state = TASK_LOOK;
     return rc;
 }
@@ -155,9 +158,9 @@ int task_prepare(struct task *t, uint32_t max_pictures, struct error *e) {
 /* ---- what the prompt is made of ---- */
 
 static int make_units(struct task *t, struct error *e) {
-    t->units = malloc(t->prompt.count * sizeof *t->units);
+    t->units = malloc(t->n_units * sizeof *t->units);
     if (t->units == NULL)
-        return error_set(e, ERR_NOMEM, "no memory for a prompt of %zu positions", t->prompt.count);
+        return error_set(e, ERR_NOMEM, "no memory for a prompt of %u positions", t->n_units);
     for (size_t i = 0; i < t->prompt.count; i++) {
         const struct position_unit *unit = &t->prompt.units[i];
         t->units[i] = (struct unit){.token = unit->token};
@@ -166,6 +169,9 @@ static int make_units(struct task *t, struct error *e) {
             features_digest(&t->features, unit->picture, t->units[i].digest);
         }
     }
+    const int32_t *replayed = t->history + t->n_history - t->n_replayed;
+    for (uint32_t i = 0; i < t->n_replayed; i++)
+        t->units[t->prompt.count + i] = (struct unit){.token = replayed[i]};
     return 0;
 }
 
@@ -192,7 +198,7 @@ uint32_t task_pages(const struct task *t) {
 
 int task_admit(struct task *t, uint64_t admitted, int64_t now_us, struct error *e) {
     uint32_t n = (uint32_t)t->prompt.count;
-    int rc = tree_begin(t->world->tree, &t->path, t->job->request->tenant, t->units, n,
+    int rc = tree_begin(t->world->tree, &t->path, t->job->request->tenant, t->units, t->n_units,
                         n + t->max_tokens, e);
     if (rc < 0)
         return rc;

@@ -9,6 +9,7 @@
 #include "broker/shell/inbox.h"
 
 #include <string.h>
+#include <sys/random.h>
 #include <xxhash.h>
 
 #include "common/must.h"
@@ -89,6 +90,16 @@ static uint64_t hash_content(const struct request *r, struct wire_message *m) {
     return h;
 }
 
+/* Never 0. Known before the first token, so that another worker can draw what this one would have
+ * drawn. The system's random numbers are there but for a moment after its start; then the id, which
+ * is random too, has to do. */
+static uint64_t draw_seed(const struct request_id *id) {
+    uint64_t seed = 0;
+    if (getrandom(&seed, sizeof seed, GRND_NONBLOCK) != (ssize_t)sizeof seed)
+        seed = XXH3_64bits(id->bytes, sizeof id->bytes);
+    return seed != 0 ? seed : 1;
+}
+
 static bool pictures_fit(struct incoming *in, struct wire_message *m) {
     for (size_t i = CLIENT_MAP + 1; i < m->n_frames; i++)
         if (wire_frame(m, i).size > LIMIT_PICTURE_BYTES) {
@@ -142,6 +153,7 @@ static void read_request(struct incoming *in, struct wire_message *m,
     in->event.request.pictures = r.n_pictures;
     in->event.request.held_bytes = m->n_bytes;
     in->event.request.content_hash = hash_content(&r, m);
+    in->event.request.seed = r.sampling.has_seed ? 0 : draw_seed(&r.id);
     make_chain(in, m, CLIENT_MAP, &r, roots, &in->event.request.chain);
     request_clear(&r); /* frees its arrays; the model's text lies in the frame */
 }
@@ -269,6 +281,7 @@ static void read_answer(struct incoming *in, struct bytes answer) {
         ev->reply.id = tokens.id;
         ev->reply.index = tokens.index;
         ev->reply.n_tokens = tokens.n_tokens;
+        ev->reply.text_bytes = tokens.text.size;
         tokens_clear(&tokens);
     } else if (type == MSG_PROGRESS &&
                progress_decode(&ev->reply.progress, answer, &in->why) == 0) {

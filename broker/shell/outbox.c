@@ -33,6 +33,7 @@ struct owed {
 };
 
 struct outbox {
+    const struct broker *broker;
     void *clients, *workers;
     uint32_t heartbeat_ms, dead_ms;
     uint64_t seed;
@@ -52,6 +53,7 @@ int outbox_open(struct outbox **out, void *clients, void *workers, const struct 
     struct outbox *o = calloc(1, sizeof *o + slots * sizeof o->kept[0]);
     if (!o)
         return ERR_NOMEM;
+    o->broker = b;
     o->clients = clients;
     o->workers = workers;
     o->heartbeat_ms = broker_heartbeat_ms(b);
@@ -178,13 +180,33 @@ static void drop(struct outbox *o, uint64_t ticket) {
     k->ticket = 0;
 }
 
+/* The map of WORK, with the tokens that the client has. */
+static int encode_work(const struct outbox *o, const struct action *a, struct wire_buffer *map) {
+    struct msg_work work = {
+        .ticket = a->ticket,
+        .attempt = a->attempt,
+        .deadline_ms = a->deadline_ms,
+        .seed = a->seed,
+        .replay_bytes = a->text_bytes,
+    };
+    if (a->given == 0)
+        return work_encode(&work, map);
+    size_t size = (size_t)a->given * TOKEN_ID_BYTES;
+    uint8_t *ids = malloc(size);
+    if (!ids)
+        return ERR_NOMEM;
+    MUST(broker_replay(o->broker, a->ticket, a->given, ids));
+    work.replay = (struct bytes){ids, size};
+    int rc = work_encode(&work, map);
+    free(ids);
+    return rc;
+}
+
 static int build_work(struct outbox *o, const struct action *a, struct wire_message *m) {
     struct kept *k = kept_for(o, a->ticket);
     MUST(k->ticket == a->ticket);
-    struct msg_work work = {
-        .ticket = a->ticket, .attempt = a->attempt, .deadline_ms = a->deadline_ms};
     struct wire_buffer map = {0};
-    int rc = work_encode(&work, &map);
+    int rc = encode_work(o, a, &map);
     if (rc == 0)
         rc = wire_add_copy(m, id_of(&a->peer));
     if (rc == 0)
@@ -247,6 +269,11 @@ static void send_done(struct outbox *o, const struct action *a, struct incoming 
     done.timings.queue_us = a->queue_us;
     done.timings.first_token_us += a->queue_us;
     done.timings.total_us += a->queue_us;
+    if (a->resumed) {
+        done.timings.first_token_us = a->first_token_us;
+        done.timings.total_us = a->total_us;
+        done.timings.decode_us = a->total_us - a->first_token_us;
+    }
     done.timings.predicted_us = a->predicted_us;
     done.attempts = a->attempt;
     struct wire_buffer frame = {0};

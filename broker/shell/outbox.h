@@ -1,4 +1,4 @@
-/* outbox.h - actions done: frames built and sent, requests' frames kept until their first token.
+/* outbox.h - actions done: frames built and sent, requests' frames kept as long as the core wants.
  *
  * Nothing here waits for a peer. A message that can't be sent becomes an event for the core, to be
  * fetched with outbox_failure once the list of actions is done. */
@@ -14,7 +14,7 @@
 
 struct outbox;
 
-/* seed: of the chain of segments, for the workers. Borrows the sockets until outbox_close.
+/* seed: of the chain of segments, for the workers. Borrows the sockets and b until outbox_close.
  * ERR_NOMEM leaves *out NULL. */
 int outbox_open(struct outbox **out, void *clients, void *workers, const struct broker *b,
                 const struct broker_settings *s, uint64_t seed);

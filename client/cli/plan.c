@@ -2,12 +2,13 @@
  * that say so to each child. */
 #include <errno.h>
 #include <inttypes.h>
-#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "client/cli/places.h"
 #include "client/cli/up.h"
+#include "common/log.h"
 #include "common/paths.h"
 
 #define DEMO_TEXT "quire-demo.gguf"
@@ -25,13 +26,23 @@ void up_pool_items(struct up *u, struct config_item *items) {
          "the text model, a GGUF (the demo model)"},
         {"mmproj", 0, CONFIG_TEXT, &u->mmproj, 0, 0, "FILE", "its vision tower, a GGUF"},
         {"threads", 't', CONFIG_INT, &u->threads, 1, UP_MAX_THREADS, "N",
-         "threads of each worker (processors / workers)"},
+         "threads of each worker (CPUs / workers)"},
+        {"cpus", 0, CONFIG_TEXT, &u->cpus, 0, 0, "LIST",
+         "the workers compute on these CPUs only, as 0-7,9,\neach on some of its own (implies "
+         "pin)"},
+        {"pin", 0, CONFIG_SWITCH, &u->pin, 0, 0, NULL,
+         "each worker keeps to CPUs of its own, whole NUMA nodes\nif it can, and each thread to "
+         "one "
+         "of them"},
         {"kv-memory", 0, CONFIG_BYTES, &u->kv_bytes, 1 << 20, 1e15, "SIZE",
          "memory for keys and values of each worker\n(up to 1G, all together a quarter of the "
          "machine's)"},
         {"feature-memory", 0, CONFIG_BYTES, &u->feature_bytes, 1, 1e15, "SIZE",
          "memory for embeddings of pictures of each worker"},
-        {"credits", 0, CONFIG_INT, &u->credits, 1, 256, "N", "requests a worker takes at a time"},
+        {"credits", 0, CONFIG_INT, &u->credits, 1, UP_MAX_CREDITS, "N",
+         "requests a worker takes at a time"},
+        {"max-step-ms", 0, CONFIG_INT, &u->max_step_ms, 1, UP_MAX_STEP_MS, "N",
+         "how long prompts that are being read may delay the\nnext token of others' answers (200)"},
         {"context", 0, CONFIG_INT, &u->context, 16, 1e7, "N",
          "the longest prompt and answer, in positions"},
         {"chat-template", 0, CONFIG_TEXT, &u->template, 0, 0, "NAME",
@@ -124,7 +135,7 @@ static void describe_children(struct up *u) {
     add_pair(broker, "--index-links", number(u, 6, u->index_links));
     add_pair(broker, "--secret", u->secret);
     add_pair(broker, "--log-level", u->log_level);
-    const char *threads = number(u, 0, u->threads), *credits = number(u, 1, u->credits);
+    const char *step = number(u, 0, u->max_step_ms), *credits = number(u, 1, u->credits);
     const char *kv = number(u, 2, u->kv_bytes), *context = number(u, 3, u->context);
     const char *drain = number(u, 4, u->drain_seconds), *features = number(u, 5, u->feature_bytes);
     for (int64_t i = 1; i <= u->workers; i++) {
@@ -136,7 +147,9 @@ static void describe_children(struct up *u) {
         add_pair(w, "--model", u->model);
         add_pair(w, "--mmproj", u->mmproj);
         add_pair(w, "--chat-template", u->template);
-        add_pair(w, "--threads", threads);
+        add_pair(w, "--threads", u->shares[i - 1].threads_text);
+        add_pair(w, "--cpus", u->shares[i - 1].cpus[0] != '\0' ? u->shares[i - 1].cpus : NULL);
+        add_pair(w, "--max-step-ms", step);
         add_pair(w, "--credits", credits);
         add_pair(w, "--kv-memory", kv);
         add_pair(w, "--feature-memory", features);
@@ -168,19 +181,73 @@ static int choose_endpoint(const char *flag, const char *which, char *served, ch
     return n < UP_ENDPOINTS_BYTES ? 0 : error_set(e, ERR_USAGE, "%s is too long", served);
 }
 
-/* The processors this process may use. */
-static int64_t processors(void) {
-    cpu_set_t set;
-    return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set)
-                                                       : sysconf(_SC_NPROCESSORS_ONLN);
-}
-
 static int64_t memory_bytes(void) {
     return (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE);
 }
 
 static int64_t within(int64_t n, int64_t least, int64_t most) {
     return n < least ? least : n > most ? most : n;
+}
+
+/* The CPUs for the whole pool: those that were named, or all that we may use. */
+static int choose_cpus(const struct up *u, cpu_set_t *out, struct error *e) {
+    cpu_set_t allowed, named;
+    cpus_allowed(&allowed);
+    *out = allowed;
+    if (u->cpus == NULL || u->cpus[0] == '\0')
+        return 0;
+    int r = cpus_parse(u->cpus, &named, e);
+    CPU_AND(out, &named, &allowed);
+    if (r == 0 && !CPU_EQUAL(out, &named)) {
+        char text[CPUS_TEXT_BYTES];
+        cpus_write(&allowed, text);
+        r = error_set(e, ERR_USAGE, "%.200s: not all of these are ours; we may use %.200s", u->cpus,
+                      text);
+    }
+    if (r < 0)
+        error_prefix(e, "cpus");
+    return r;
+}
+
+/* CPUs that no other worker has, and at most one thread for each. */
+static int pin_workers(struct up *u, const cpu_set_t *cpus, struct error *e) {
+    struct place places[CPU_SETSIZE];
+    cpu_set_t sets[UP_MAX_CHILDREN - 1];
+    int n = places_read("/sys", cpus, places), usable = cpus_usable();
+    if (u->workers > n)
+        return error_set(e, ERR_USAGE, "%d workers can't have a CPU each of %d", (int)u->workers,
+                         n);
+    places_divide(places, n, (int)u->workers, sets);
+    for (int64_t i = 0; i < u->workers; i++) {
+        int own = CPU_COUNT(&sets[i]);
+        if (u->threads > own)
+            return error_set(e, ERR_USAGE,
+                             "%d threads can't have a CPU each where a worker gets %d of them",
+                             (int)u->threads, own);
+        u->shares[i].threads = usable < n ? own * usable / n : own; /* less time than CPUs */
+        cpus_write(&sets[i], u->shares[i].cpus);
+    }
+    return 0;
+}
+
+/* Unless somebody says how many threads, all workers together have no more than can run. */
+static int share_machine(struct up *u, struct error *e) {
+    cpu_set_t cpus;
+    int r = choose_cpus(u, &cpus, e), usable = cpus_usable(), workers = (int)u->workers;
+    for (int i = 0; i < workers; i++)
+        u->shares[i].threads = usable * (i + 1) / workers - usable * i / workers;
+    if (r == 0 && (u->pin || (u->cpus != NULL && u->cpus[0] != '\0')))
+        r = pin_workers(u, &cpus, e);
+    else if (workers > usable)
+        log_warn("few-cpus", "cpus=%d workers=%d They will take turns.", usable, workers);
+    for (int i = 0; i < workers; i++) {
+        struct share *share = &u->shares[i];
+        if (u->threads > 0)
+            share->threads = (int)u->threads;
+        (void)snprintf(share->threads_text, sizeof share->threads_text, "%d",
+                       (int)within(share->threads, 1, UP_MAX_THREADS));
+    }
+    return r;
 }
 
 int up_plan(struct up *u, struct error *e) {
@@ -193,8 +260,9 @@ int up_plan(struct up *u, struct error *e) {
         r = choose_endpoint(u->endpoint_flag, "workers", u->workers_endpoint, u->reach_workers, e);
     if (r < 0)
         return r;
-    if (u->threads == 0) /* no more threads than processors in the whole pool */
-        u->threads = within(processors() / u->workers, 1, UP_MAX_THREADS);
+    r = share_machine(u, e);
+    if (r < 0)
+        return r;
     if (u->kv_bytes == 0)
         u->kv_bytes =
             within(memory_bytes() / UP_KV_SHARE / u->workers, UP_KV_MIN_BYTES, UP_KV_MAX_BYTES);

@@ -13,6 +13,7 @@
 #include <sys/types.h>
 
 #include "common/config.h"
+#include "common/cpus.h"
 #include "common/error.h"
 
 #define UP_MAX_CHILDREN 65     /* the broker and up to 64 workers */
@@ -21,6 +22,8 @@
 #define UP_BACKOFF_MIN_MS 200  /* before the first restart */
 #define UP_BACKOFF_MAX_MS 5000 /* before any later one */
 #define UP_MAX_THREADS 256
+#define UP_MAX_CREDITS 64 /* requests that a worker can hold */
+#define UP_MAX_STEP_MS 60000
 #define UP_KV_SHARE 4 /* all workers' pages together take one part in so many of the memory */
 #define UP_KV_MIN_BYTES (INT64_C(16) << 20)
 #define UP_KV_MAX_BYTES (INT64_C(1) << 30) /* of one worker, unless --kv-memory says otherwise */
@@ -33,9 +36,20 @@ struct child {
     int64_t started_ms, start_at_ms, backoff_ms;
 };
 
+/* What of the machine a worker gets, as texts for its flags. */
+struct share {
+    int threads;
+    char threads_text[16];
+    char cpus[CPUS_TEXT_BYTES]; /* "" when it is not pinned */
+};
+
 /* Settings, what follows from them (plan.c), and what runs (pool.c). */
 struct up {
     int64_t workers, threads, credits, kv_bytes, feature_bytes, drain_seconds, context, index_links;
+    int64_t max_step_ms;
+    const char *cpus; /* where all workers together may compute */
+    bool pin;
+    struct share shares[UP_MAX_CHILDREN - 1];
     const char *model, *mmproj, *template, *log_level, *policy, *index, *secret;
     const char *clients_flag, *endpoint_flag;
     /* What the broker serves, and where the workers and we reach it. */
@@ -51,7 +65,7 @@ struct up {
     bool announced;
 };
 
-#define UP_POOL_ITEMS 13
+#define UP_POOL_ITEMS 16
 /* Defaults, and the flags that say how a pool is, whoever starts it: fills
  * items[0..UP_POOL_ITEMS-1]. */
 void up_defaults(struct up *u);

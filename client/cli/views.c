@@ -146,6 +146,7 @@ int view_stats(struct quire_client *client, bool json, struct quire_error *qe) {
         {"busy", "  refused as busy", s.busy},
         {"expired", "  past their deadline", s.expired},
         {"resent", "sent again after a lost worker", s.resent},
+        {"resumed", "  taken up in mid-answer", s.resumed},
         {"prompt_positions", "prompt positions", s.prompt_positions},
         {"reused_positions", "  of them reused", s.reused_positions},
         {"answer_tokens", "answer tokens", s.answer_tokens},

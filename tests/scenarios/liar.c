@@ -151,7 +151,8 @@ static void hand_back(struct liar *l) {
     assert_int_equal(work_decode(&work, wire_frame(&l->message, 0), &e), 0);
     assert_int_equal(request_decode(&r, wire_frame(&l->message, 1), l->message.n_frames - 2, &e),
                      0);
-    struct msg_reply reply = {INCARNATION, work.ticket, work.attempt};
+    struct msg_reply reply = {
+        .incarnation = INCARNATION, .ticket = work.ticket, .attempt = work.attempt};
     struct msg_error error = {.has_id = true, .id = r.id, .code = ERR_BUSY};
     struct wire_buffer head = {0}, body = {0};
     request_clear(&r);

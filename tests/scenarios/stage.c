@@ -55,6 +55,7 @@ struct stage *stage_open(struct stage_options options) {
     MUST(s != NULL);
     s->workers = options.workers > 0 ? options.workers : wanted_workers;
     temp_dir_open(&s->dir);
+    setenv("QUIRE_PACKS", s->dir.path, 1);
     place_model(s, options.model);
     struct pool_options p = {
         .workers = s->workers, .model = s->model, .mmproj = s->mmproj, .credits = options.credits};

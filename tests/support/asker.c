@@ -28,13 +28,36 @@ static void take_entries(struct asker *a, const struct msg_tokens *tokens) {
     }
 }
 
+static void take_ids(struct asker *a, const struct outcome *o) {
+    assert_true(a->n_tokens + o->tokens.n_tokens <= ASKER_TOKENS && a->n_steps <= ASKER_TOKENS);
+    for (uint32_t i = 0; i < o->tokens.n_tokens; i++) {
+        a->told[a->n_tokens++] = o->ids[i];
+        if (o->tokens.entries != NULL)
+            assert_int_equal(o->ids[i], o->tokens.entries[i].id);
+    }
+    a->steps[a->n_steps].n_tokens = a->n_tokens;
+    a->steps[a->n_steps++].text_size = a->text_size;
+}
+
+void asker_resume(struct asker *a, const struct asker *from, uint32_t step) {
+    assert_true(step < from->n_steps);
+    a->n_tokens = from->steps[step].n_tokens;
+    a->text_size = from->steps[step].text_size;
+    memcpy(a->told, from->told, a->n_tokens * sizeof a->told[0]);
+    memcpy(a->text, from->text, a->text_size);
+    a->job.seed = from->end.seed;
+    /* as on the wire, where this runs */
+    a->job.replay = (struct bytes){(const uint8_t *)a->told, a->n_tokens * TOKEN_ID_BYTES};
+    a->job.replay_bytes = a->text_size;
+}
+
 void asker_outcome(void *arg, struct job *job, const struct outcome *o) {
     (void)arg;
     struct asker *a = (struct asker *)(void *)job; /* its first member */
     assert_false(asker_ended(a));
     switch (o->kind) {
     case OUTCOME_PROGRESS:
-        assert_int_equal(a->n_tokens, 0);
+        assert_int_equal(a->n_tokens, a->job.replay.size / TOKEN_ID_BYTES);
         assert_true(o->progress.done <= o->progress.total);
         a->n_prefill += o->progress.stage == STAGE_PREFILL;
         a->n_picture += o->progress.stage == STAGE_PICTURE;
@@ -47,7 +70,7 @@ void asker_outcome(void *arg, struct job *job, const struct outcome *o) {
         assert_true(a->text_size + o->tokens.text.size < ASKER_TEXT_BYTES);
         memcpy(a->text + a->text_size, o->tokens.text.data, o->tokens.text.size);
         a->text_size += o->tokens.text.size;
-        a->n_tokens += o->tokens.n_tokens;
+        take_ids(a, o);
         take_entries(a, &o->tokens);
         break;
     case OUTCOME_DONE:

@@ -21,7 +21,13 @@ struct asker {
 
     char text[ASKER_TEXT_BYTES];
     size_t text_size;
-    uint32_t n_tokens; /* told */
+    uint32_t n_tokens;          /* told, or replayed */
+    int32_t told[ASKER_TOKENS]; /* ids of all of them */
+    struct {
+        uint32_t n_tokens;
+        size_t text_size;
+    } steps[ASKER_TOKENS + 1]; /* what was there after each TOKENS */
+    uint32_t n_steps;
     int32_t ids[ASKER_TOKENS];
     float logprobs[ASKER_TOKENS];
     float others[ASKER_TOKENS][ASKER_OTHERS]; /* the likeliest tokens' log-probabilities */
@@ -42,6 +48,10 @@ struct asker *asker_make(const char *text, const struct bytes *picture, uint32_t
 void asker_turn(struct asker *a, enum role role);
 void asker_say(struct asker *a, const char *text);
 void asker_show(struct asker *a, struct bytes picture);
+
+/* The job goes on where `from` was after its TOKENS number `step`, counted from 0; it asks the
+ * same. */
+void asker_resume(struct asker *a, const struct asker *from, uint32_t step);
 
 bool asker_ended(const struct asker *a);
 /* A scheduler_outcome for jobs that are askers. */

@@ -31,11 +31,11 @@ void engine_run_close(struct engine_run *r) {
 }
 
 static int encode_pictures(struct engine_run *r, struct error *e) {
-    bool tile;
+    struct features_done done;
     int code = 0;
     for (uint32_t i = 0; i < r->features.count && code == 0; i++)
         while (code == 0 && !features_complete(&r->features, i))
-            code = features_work(&r->features, i, &tile, e);
+            code = features_work(&r->features, i, 0, &done, e);
     return code;
 }
 

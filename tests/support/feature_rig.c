@@ -85,11 +85,16 @@ struct features rig_ask(const char *tenant, const struct shown *shown, size_t n)
     return f;
 }
 
-void rig_work(struct features *f, uint32_t picture) {
+int32_t rig_work_for(struct features *f, uint32_t picture, int64_t budget_us) {
     struct error e = {0};
-    bool tile;
-    if (features_work(f, picture, &tile, &e) < 0)
+    struct features_done done;
+    if (features_work(f, picture, budget_us, &done, &e) < 0)
         fail_msg("%s", e.text);
+    return done.tiles;
+}
+
+void rig_work(struct features *f, uint32_t picture) {
+    (void)rig_work_for(f, picture, 0);
 }
 
 void rig_make_all(struct features *f) {

@@ -29,7 +29,9 @@ void rig_release(struct bytes file);
 
 struct bytes rig_named(const char *tenant);
 struct features rig_ask(const char *tenant, const struct shown *shown, size_t n);
-void rig_work(struct features *f, uint32_t picture); /* one piece */
+void rig_work(struct features *f, uint32_t picture); /* one piece without a bound */
+/* One piece of features_work's budget; returns the tiles that it ended. */
+int32_t rig_work_for(struct features *f, uint32_t picture, int64_t budget_us);
 void rig_make_all(struct features *f);
 /* What the request had to do; the pictures are encoded with their tiles. */
 void rig_expect(const struct features *f, uint32_t decoded, uint32_t encoded);

@@ -92,6 +92,7 @@ void pool_open(struct pool *p, struct pool_options options) {
     (void)snprintf(p->log, sizeof p->log, "%s/log", p->dir.path);
     setenv("QUIRE_ENDPOINT", p->clients, 1);
     setenv("QUIRE_RUNTIME_DIR", p->dir.path, 1);
+    setenv("QUIRE_PACKS", p->dir.path, 1);
     setenv("QUIRE_CONFIG", "/dev/null", 1); /* not the settings of whoever runs the tests */
     pool_start_broker(p);
     for (int i = 0; i < options.workers; i++)

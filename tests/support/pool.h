@@ -25,7 +25,7 @@ struct pool {
     struct quire_client *client;
 };
 
-/* Starts everything, sets QUIRE_ENDPOINT, QUIRE_RUNTIME_DIR and QUIRE_CONFIG, connects p->client and waits until all workers are up. A
+/* Starts everything, sets QUIRE_ENDPOINT, QUIRE_RUNTIME_DIR, QUIRE_PACKS and QUIRE_CONFIG, connects p->client and waits until all workers are up. A
  * pool that does not come up fails the test with the log printed. */
 void pool_open(struct pool *p, struct pool_options options);
 void pool_close(struct pool *p); /* kills all, removes the directory */

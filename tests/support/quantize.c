@@ -6,11 +6,13 @@
 #include <string.h>
 
 #include "common/must.h"
+#include "tests/support/quantize_k.h"
 
 #define BLOCK 32
 
 bool quant_can_quantize(enum quant_type type) {
-    return type == QUANT_F32 || type == QUANT_F16 || type == QUANT_Q8_0 || type == QUANT_Q4_0;
+    return type == QUANT_F32 || type == QUANT_F16 || type == QUANT_Q8_0 || type == QUANT_Q4_0 ||
+           type == QUANT_Q4_K || type == QUANT_Q6_K;
 }
 
 static void put_half(uint8_t *p, float f) {
@@ -47,6 +49,21 @@ static void block_q4_0(const float *x, uint8_t *dst) {
         dst[2 + i] = (uint8_t)(nibble(x[i] * inverse) | nibble(x[i + BLOCK / 2] * inverse) << 4);
 }
 
+typedef void block_quantizer(const float *x, uint8_t *dst);
+
+static block_quantizer *quantizer_of(enum quant_type type) {
+    switch (type) {
+    case QUANT_Q8_0:
+        return block_q8_0;
+    case QUANT_Q4_0:
+        return block_q4_0;
+    case QUANT_Q4_K:
+        return quantize_block_q4_k;
+    default:
+        return quantize_block_q6_k;
+    }
+}
+
 void quant_quantize_row(enum quant_type type, const float *src, void *dst, size_t n) {
     MUST(quant_can_quantize(type));
     uint8_t *out = dst;
@@ -56,7 +73,8 @@ void quant_quantize_row(enum quant_type type, const float *src, void *dst, size_
         for (size_t i = 0; i < n; i++)
             put_half(out + 2 * i, src[i]);
     } else {
-        for (size_t i = 0; i < n; i += BLOCK, out += quant_row_bytes(type, BLOCK))
-            (type == QUANT_Q8_0 ? block_q8_0 : block_q4_0)(src + i, out);
+        const struct quant_traits *t = quant_traits(type);
+        for (size_t i = 0; i < n; i += t->block, out += t->block_bytes)
+            quantizer_of(type)(src + i, out);
     }
 }

@@ -7,7 +7,7 @@
 
 #include "worker/engine/quant.h"
 
-bool quant_can_quantize(enum quant_type type); /* F32, F16, Q8_0, Q4_0 */
+bool quant_can_quantize(enum quant_type type); /* F32, F16, Q8_0, Q4_0, Q4_K, Q6_K */
 
 /* n values, a multiple of the block, to quant_row_bytes(type, n) bytes at dst. */
 void quant_quantize_row(enum quant_type type, const float *src, void *dst, size_t n);

@@ -1,8 +1,9 @@
 /* smolvlm_fill.c - random data for the tensors of smolvlm_shape.c, hundreds of megabytes a second.
  *
  * A pool of POOL_BLOCKS blocks of 32 values from a bell curve is drawn once. For each tensor the
- * pool is scaled, encoded in the tensor's type, and then blocks are copied at places that a hash
- * of (seed, tensor, block) chooses. Rows differ, magnitudes are those of a trained model. */
+ * pool is scaled, encoded in the tensor's type, and then blocks (of 32, or of what the type asks
+ * for if that is more) are copied at places that a hash of (seed, tensor, block) chooses. Rows
+ * differ, magnitudes are those of a trained model. */
 #include "tests/support/smolvlm_shape.h"
 
 #include <math.h>
@@ -77,14 +78,16 @@ static void fill_tensor(const struct gguf_writer_tensor *t, const float *pool, u
     int64_t n_in = t->n_dims == 4 ? t->ne[0] * t->ne[1] * t->ne[2] : t->ne[0];
     struct filling f = filling_of(t, n_in);
     float *scaled = malloc(POOL_BLOCKS * BLOCK * sizeof *scaled);
-    size_t block_bytes = quant_row_bytes((enum quant_type)t->type, BLOCK);
-    uint8_t *encoded = malloc(POOL_BLOCKS * block_bytes);
+    size_t least = quant_traits(t->type)->block, block = least > BLOCK ? least : BLOCK;
+    size_t block_bytes = quant_row_bytes((enum quant_type)t->type, block);
+    size_t pool_blocks = POOL_BLOCKS * BLOCK / block;
+    uint8_t *encoded = malloc(pool_blocks * block_bytes);
     MUST(scaled != NULL && encoded != NULL);
     size_t blocks = (t->bytes + block_bytes - 1) / block_bytes;
-    size_t used = blocks < POOL_BLOCKS ? blocks : POOL_BLOCKS; /* small tensors need few */
-    for (size_t i = 0; i < used * BLOCK; i++)
+    size_t used = blocks < pool_blocks ? blocks : pool_blocks; /* small tensors need few */
+    for (size_t i = 0; i < used * block; i++)
         scaled[i] = f.mean + f.spread * pool[i];
-    quant_quantize_row((enum quant_type)t->type, scaled, encoded, used * BLOCK);
+    quant_quantize_row((enum quant_type)t->type, scaled, encoded, used * block);
     for (size_t b = 0; b < blocks; b++) {
         size_t left = t->bytes - b * block_bytes;
         memcpy(data + b * block_bytes, encoded + mix(key + b) % used * block_bytes,

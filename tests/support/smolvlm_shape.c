@@ -13,6 +13,7 @@ static const struct smolvlm_shape shapes[] = {
     {"tiny", 4, 192, 6, 2, 512, 2048, 4096, 100000, 3, 128, 4, 384, 16, 128, 4, 512},
     {"256m", 30, 576, 9, 3, 1536, 49280, 8192, 100000, 12, 768, 12, 3072, 16, 512, 4, 2048},
     {"500m", 32, 960, 15, 5, 2560, 49280, 8192, 100000, 12, 768, 12, 3072, 16, 512, 4, 2048},
+    {"wide", 22, 2048, 32, 8, 5632, 49280, 8192, 100000, 2, 384, 6, 1536, 16, 512, 4, 2048},
     {"2b", 24, 2048, 32, 32, 8192, 49280, 8192, 130000, 27, 1152, 16, 4304, 14, 384, 3, 1536},
 };
 
@@ -233,8 +234,10 @@ void smolvlm_put_text(struct gguf_writer *w, const struct smolvlm_shape *s,
         put_matrix(w, weights, s->n_ff, s->n_embd, "blk.%d.ffn_down.weight", i);
     }
     put_vector(w, s->n_embd, "output_norm.weight");
-    put_matrix(w, weights == QUANT_Q4_0 ? QUANT_Q8_0 : weights, s->n_embd, s->n_vocab,
-               "output.weight");
+    enum quant_type output = weights == QUANT_Q4_0   ? QUANT_Q8_0
+                             : weights == QUANT_Q4_K ? QUANT_Q6_K
+                                                     : weights;
+    put_matrix(w, output, s->n_embd, s->n_vocab, "output.weight");
 }
 
 static void put_vision_layer(struct gguf_writer *w, const struct smolvlm_shape *s,
@@ -283,7 +286,7 @@ void smolvlm_put_mmproj(struct gguf_writer *w, const struct smolvlm_shape *s,
                           (size_t)(4 * s->v_embd * grid * grid));
     put_vector(w, s->v_embd, "v.post_ln.weight");
     put_vector(w, s->v_embd, "v.post_ln.bias");
-    if (weights == QUANT_Q4_0) /* a stock mmproj is never that coarse */
+    if (weights == QUANT_Q4_0 || weights == QUANT_Q4_K) /* a stock mmproj is never that coarse */
         weights = QUANT_F16;
     for (int i = 0; i < s->v_layer; i++)
         put_vision_layer(w, s, weights, i);

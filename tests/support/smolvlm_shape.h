@@ -20,11 +20,11 @@ struct smolvlm_shape {
     int32_t v_layer, v_embd, v_head, v_ff, patch, image, scale, longest_edge;
 };
 
-/* "micro", "tiny", "256m", "500m", "2b"; NULL for other names. */
+/* "micro", "tiny", "256m", "500m", "2b", "wide" (2048, with a small tower); NULL for others. */
 const struct smolvlm_shape *smolvlm_shape(const char *name);
 
-/* weights: F16, Q8_0 or Q4_0 for matrices whose rows are whole blocks (F16 for the others). With
- * Q4_0 the output matrix is Q8_0. */
+/* weights: F16, Q8_0, Q4_0 or Q4_K for matrices whose rows are whole blocks (F16 for the others).
+ * With Q4_0 the output matrix is Q8_0, with Q4_K it is Q6_K; towers are F16 then. */
 void smolvlm_put_text(struct gguf_writer *w, const struct smolvlm_shape *s,
                       enum quant_type weights);
 void smolvlm_put_mmproj(struct gguf_writer *w, const struct smolvlm_shape *s,

@@ -14,7 +14,9 @@ void text_run_open(struct text_run *r, const char *path, int threads) {
         rc = text_model_bind(&r->model, r->gguf, &e);
     if (rc == 0)
         rc = team_open(&r->team, threads, &e);
-    struct pages_shape shape = {r->model.n_layer, r->model.n_head_kv, r->model.head_dim};
+    if (rc == 0)
+        rc = pack_open(&r->pack, &r->model, r->team, NULL, &e);
+    struct pages_shape shape = {r->model.n_layer, r->model.n_head_kv, r->model.head_dim, KV_F16};
     if (rc == 0)
         rc = pages_open(&r->pages, shape, ARENA_BYTES, &e);
     if (rc == 0)
@@ -28,6 +30,7 @@ void text_run_open(struct text_run *r, const char *path, int threads) {
 void text_run_close(struct text_run *r) {
     decoder_close(r->decoder);
     pages_close(r->pages);
+    pack_close(r->pack);
     team_close(r->team);
     text_model_release(&r->model);
     gguf_close(r->gguf);

@@ -3,6 +3,7 @@
 #define QUIRE_TESTS_SUPPORT_TEXT_RUN_H
 
 #include "worker/engine/decoder.h"
+#include "worker/engine/pack.h"
 
 #define TEXT_RUN_ROWS 512  /* positions of the largest step */
 #define TEXT_RUN_LOGITS 32 /* rows of it with logits */
@@ -11,6 +12,7 @@ struct text_run {
     struct gguf *gguf;
     struct text_model model;
     struct team *team;
+    struct pack *pack;
     struct pages *pages;
     struct decoder *decoder;
 };

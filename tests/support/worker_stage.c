@@ -29,6 +29,7 @@ void stage_start_worker(struct stage *s, const char *mmproj, const char *const *
 void stage_open(struct stage *s, const char *mmproj, const char *const *more) {
     memset(s, 0, sizeof *s);
     temp_dir_open(&s->dir);
+    setenv("QUIRE_PACKS", s->dir.path, 1);
     (void)snprintf(s->log, sizeof s->log, "%s/log", s->dir.path);
     fake_broker_open(&s->broker, &s->dir);
     stage_start_worker(s, mmproj, more);

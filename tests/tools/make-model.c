@@ -17,9 +17,9 @@
 static const char usage[] =
     "usage: make-model SHAPE TYPE SEED OUT_TEXT.gguf OUT_MMPROJ.gguf\n"
     "Writes a SmolVLM-like model with random weights.\n"
-    "  SHAPE  micro, tiny, 256m, 500m or 2b\n"
-    "  TYPE   f16, q8_0 or q4_0: the type of the matrices (output of q4_0: q8_0; mmproj of q4_0: "
-    "f16)\n"
+    "  SHAPE  micro, tiny, 256m, 500m, 2b or wide (2048 wide, 22 layers)\n"
+    "  TYPE   f16, q8_0, q4_0 or q4_k: the type of the matrices (output of q4_0: q8_0, of q4_k:\n"
+    "         q6_k; mmproj of both: f16)\n"
     "  SEED   a number; the same one gives the same files\n";
 
 static int complain(const char *path, const char *what) {
@@ -59,18 +59,20 @@ int main(int argc, char **argv) {
     static const struct {
         const char *name;
         enum quant_type type;
-    } types[] = {{"f16", QUANT_F16}, {"q8_0", QUANT_Q8_0}, {"q4_0", QUANT_Q4_0}};
+    } types[] = {
+        {"f16", QUANT_F16}, {"q8_0", QUANT_Q8_0}, {"q4_0", QUANT_Q4_0}, {"q4_k", QUANT_Q4_K}};
+    const size_t n_types = sizeof types / sizeof types[0];
     if (argc == 2 && strcmp(argv[1], "--help") == 0) {
         fputs(usage, stdout);
         return 0;
     }
     const struct smolvlm_shape *s = argc == 6 ? smolvlm_shape(argv[1]) : NULL;
     size_t k = 0;
-    while (s != NULL && k < 3 && strcmp(types[k].name, argv[2]) != 0)
+    while (s != NULL && k < n_types && strcmp(types[k].name, argv[2]) != 0)
         k++;
     char *end = NULL;
     uint64_t seed = s != NULL ? strtoull(argv[3], &end, 10) : 0;
-    if (s == NULL || k == 3 || end == argv[3] || *end != '\0') {
+    if (s == NULL || k == n_types || end == argv[3] || *end != '\0') {
         fputs(usage, stderr);
         return 2;
     }

@@ -73,7 +73,11 @@ int bind_matrix(struct binder *b, struct weight *out, int32_t n_in, int32_t n_ou
         return rc;
     if (!has_shape(t, n_in, n_out))
         return wrong_shape(b, t, name, n_in, n_out);
-    *out = (struct weight){t->type, n_in, n_out, quant_row_bytes(t->type, (size_t)n_in), t->data};
+    *out = (struct weight){.type = t->type,
+                           .n_in = n_in,
+                           .n_out = n_out,
+                           .row_bytes = quant_row_bytes(t->type, (size_t)n_in),
+                           .data = t->data};
     return 0;
 }
 

@@ -22,14 +22,10 @@ static struct {
 } blas = {.lock = PTHREAD_MUTEX_INITIALIZER, .core = "none"};
 
 static const char *kernel_family(void) {
-    switch (quant_isa_chosen()) {
-    case QUANT_ISA_AVX512:
+    if (quant_isa_chosen() >= QUANT_ISA_AVX512)
         return "SkylakeX";
-    case QUANT_ISA_AVX2:
+    if (quant_isa_chosen() >= QUANT_ISA_AVX2)
         return "Haswell";
-    case QUANT_ISA_PORTABLE:
-        break;
-    }
     return NULL; /* its own choice */
 }
 

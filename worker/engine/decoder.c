@@ -2,7 +2,7 @@
  *
  * All rows of a step go through a layer together: each weight is read once for all of them. Only
  * attention looks at which sequence a row belongs to. Activations stay f32 throughout; keys, after
- * they are turned by their position, and values are rounded to F16 when they enter their page.
+ * they are turned by their position, and values are rounded when they enter their page (kv.h).
  *
  * A layer is five rounds of the team: queries, keys and values; attention; its output; gate and up
  * with their product; down. What lies between (norms, turning, writing pages) is done by the caller
@@ -107,7 +107,7 @@ int decoder_open(struct decoder **out, const struct text_model *m, struct pages 
     d->team = t;
     d->max_rows = max_rows;
     d->max_logit_rows = max_logit_rows;
-    int rc = matmul_scratch_open(&d->scratch, t, widest_input(m), e);
+    int rc = matmul_scratch_open(&d->scratch, t, widest_input(m), max_rows, e);
     if (rc == 0)
         rc = attention_open(&d->attention, p, t, m->n_head, max_rows, e);
     if (rc == 0 && (rc = make_buffers(d)) != 0)
@@ -195,12 +195,8 @@ static void place_row(struct decoder *d, int32_t row) {
     float *k = row_of(d->k, row, m->n_head_kv * hd), *v = row_of(d->v, row, m->n_head_kv * hd);
     d->kernels->rotate(k, m->n_head_kv, hd, row_of(d->cosines, row, hd / 2),
                        row_of(d->sines, row, hd / 2), 1);
-    page_id page = s->sequence->pages[s->position / PAGE_POSITIONS];
-    size_t at = (size_t)(s->position % PAGE_POSITIONS) * (size_t)hd;
-    for (int32_t head = 0; head < m->n_head_kv; head++) {
-        d->kernels->to_halves(k + head * hd, hd, pages_keys(d->pages, page, d->layer, head) + at);
-        d->kernels->to_halves(v + head * hd, hd, pages_values(d->pages, page, d->layer, head) + at);
-    }
+    attention_place(d->attention, s->sequence->pages[s->position / PAGE_POSITIONS],
+                    s->position % PAGE_POSITIONS, d->layer, k, v);
 }
 
 /* Turns the row's queries, and scales them as attention asks. */
@@ -226,17 +222,17 @@ static void norm(struct decoder *d, const float *weight) {
 static void attend(struct decoder *d, const struct text_layer *l) {
     attention_run(d->attention, d->layer, d->q, d->mixed);
     const struct matmul_job output = {
-        .w = &l->attn_out, .bias = l->attn_out_bias, .x = d->mixed, .y = d->x, .add = true};
-    matmul_jobs(d->team, d->scratch, &output, 1, d->n_rows);
+        .w = &l->attn_out, .bias = l->attn_out_bias, .y = d->x, .add = true};
+    matmul_jobs(d->team, d->scratch, &output, 1, d->mixed, d->n_rows);
 }
 
 static void project_all(struct decoder *d, const struct text_layer *l) {
     const struct matmul_job qkv[] = {
-        {.w = &l->q, .bias = l->q_bias, .x = d->h, .y = d->q},
-        {.w = &l->k, .bias = l->k_bias, .x = d->h, .y = d->k},
-        {.w = &l->v, .bias = l->v_bias, .x = d->h, .y = d->v},
+        {.w = &l->q, .bias = l->q_bias, .y = d->q},
+        {.w = &l->k, .bias = l->k_bias, .y = d->k},
+        {.w = &l->v, .bias = l->v_bias, .y = d->v},
     };
-    matmul_jobs(d->team, d->scratch, qkv, 3, d->n_rows);
+    matmul_jobs(d->team, d->scratch, qkv, 3, d->h, d->n_rows);
     each_row(d, place_and_turn_row);
 }
 
@@ -269,38 +265,36 @@ static void keep_wanted(struct decoder *d) {
  * for rows whose logits are. Of a chunk of a prompt that is one row or none. */
 static void project_last(struct decoder *d, const struct text_layer *l) {
     const struct matmul_job kv[] = {
-        {.w = &l->k, .bias = l->k_bias, .x = d->h, .y = d->k},
-        {.w = &l->v, .bias = l->v_bias, .x = d->h, .y = d->v},
+        {.w = &l->k, .bias = l->k_bias, .y = d->k},
+        {.w = &l->v, .bias = l->v_bias, .y = d->v},
     };
-    matmul_jobs(d->team, d->scratch, kv, 2, d->n_rows);
+    matmul_jobs(d->team, d->scratch, kv, 2, d->h, d->n_rows);
     each_row(d, place_row);
     keep_wanted(d);
-    const struct matmul_job q = {.w = &l->q, .bias = l->q_bias, .x = d->h, .y = d->q};
-    matmul_jobs(d->team, d->scratch, &q, 1, d->n_rows);
+    const struct matmul_job q = {.w = &l->q, .bias = l->q_bias, .y = d->q};
+    matmul_jobs(d->team, d->scratch, &q, 1, d->h, d->n_rows);
     each_row(d, turn_row);
 }
 
-/* gate = silu(gate) * up for some outputs of all rows. */
-static void join_gate(void *arg, int32_t first, int32_t count) {
+/* gate = silu(gate) * up for some outputs of some rows. */
+static void join_gate(void *arg, const struct matmul_part *p) {
     struct decoder *d = arg;
-    for (int32_t r = 0; r < d->n_rows; r++)
-        d->kernels->silu_times(row_of(d->gate, r, d->m->n_ff) + first,
-                               row_of(d->up, r, d->m->n_ff) + first, count);
+    for (int32_t r = p->first_row; r < p->first_row + p->rows; r++)
+        d->kernels->silu_times(row_of(d->gate, r, d->m->n_ff) + p->first,
+                               row_of(d->up, r, d->m->n_ff) + p->first, p->count);
 }
 
 static void feed_forward(struct decoder *d, const struct text_layer *l) {
-    const struct matmul_job up = {.w = &l->up, .bias = l->up_bias, .x = d->h, .y = d->up};
+    const struct matmul_job up = {.w = &l->up, .bias = l->up_bias, .y = d->up};
     const struct matmul_job gate = {.w = &l->gate,
                                     .bias = l->gate_bias,
-                                    .x = d->h,
                                     .y = d->gate,
                                     .with = &up,
                                     .finish = join_gate,
                                     .arg = d};
-    matmul_jobs(d->team, d->scratch, &gate, 1, d->n_rows);
-    const struct matmul_job down = {
-        .w = &l->down, .bias = l->down_bias, .x = d->gate, .y = d->x, .add = true};
-    matmul_jobs(d->team, d->scratch, &down, 1, d->n_rows);
+    matmul_jobs(d->team, d->scratch, &gate, 1, d->h, d->n_rows);
+    const struct matmul_job down = {.w = &l->down, .bias = l->down_bias, .y = d->x, .add = true};
+    matmul_jobs(d->team, d->scratch, &down, 1, d->gate, d->n_rows);
 }
 
 /* ---- a step ---- */

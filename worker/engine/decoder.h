@@ -25,7 +25,7 @@ struct step_row {
 };
 
 struct decoder;
-/* max_rows: the largest step. Borrows everything. */
+/* max_rows: the largest step. Borrows everything; m's weights must be packed (pack.h). */
 int decoder_open(struct decoder **out, const struct text_model *m, struct pages *p, struct team *t,
                  int32_t max_rows, int32_t max_logit_rows, struct error *e);
 void decoder_close(struct decoder *d);

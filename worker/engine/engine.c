@@ -1,7 +1,7 @@
 /* engine.c - opening a model, step by step, and saying which step failed.
  *
- * Opening maps and checks, it reads no weights: that is why it is quick and why a model larger than
- * the memory has to be refused here, by size, before the first answer would crawl from the disk. */
+ * A model larger than the memory is refused by its size, before weights are packed and before the
+ * first answer would crawl from the disk. */
 #include "worker/engine/engine.h"
 
 #include <stdarg.h>
@@ -54,12 +54,26 @@ static int open_vision_file(struct engine *g, const struct engine_options *o, st
     return rc;
 }
 
-static int check_memory(const struct engine *g, size_t kv_bytes, size_t feature_bytes,
-                        struct error *e) {
-    size_t files = gguf_map_bytes(g->text_file);
+/* What computing reads: packed weights, and what of the files is not in the pack. */
+static int model_bytes(struct engine *g, size_t *out, struct error *e) {
+    size_t packed, source;
+    int rc = pack_measure(&g->text, &packed, &source, e);
+    if (rc < 0)
+        return rc;
+    size_t text = gguf_map_bytes(g->text_file);
+    size_t files = text > source ? text - source : 0; /* tensors may share bytes */
     if (g->vision_file != NULL)
         files += gguf_map_bytes(g->vision_file);
-    size_t memory = machine_memory_bytes();
+    if (!size_add(packed, files, out))
+        return error_set(e, ERR_LIMIT, "the model is larger than an address space");
+    return 0;
+}
+
+static int check_memory(struct engine *g, size_t kv_bytes, size_t feature_bytes, struct error *e) {
+    size_t files, memory = machine_memory_bytes();
+    int rc = model_bytes(g, &files, e);
+    if (rc < 0)
+        return rc;
     if (files > memory)
         return error_set(e, ERR_NOMEM, "the model needs %zu MiB, and there are %zu MiB of memory",
                          files / MIB, memory / MIB);
@@ -90,25 +104,54 @@ static size_t default_feature_bytes(void) {
                  ENGINE_FEATURE_DEFAULT_BYTES);
 }
 
-static int open_pages(struct engine *g, const struct engine_options *o, struct error *e) {
-    size_t kv_bytes = o->kv_bytes > 0 ? o->kv_bytes : default_kv_bytes();
-    int rc = check_memory(g, kv_bytes, o->feature_bytes, e);
+/* Once the weights are packed, their source leaves the memory of this process. */
+static int open_pack(struct engine *g, const struct engine_options *o, struct error *e) {
+    struct pack_share share = {.dir = o->pack_dir,
+                               .source_bytes = gguf_map_bytes(g->text_file),
+                               .source_mtime_ns = gguf_mtime_ns(g->text_file)};
+    size_t bytes, source;
+    int rc = pack_measure(&g->text, &bytes, &source, e);
     if (rc < 0)
         return rc;
-    struct pages_shape shape = {g->text.n_layer, g->text.n_head_kv, g->text.head_dim};
-    rc = pages_open(&g->pages, shape, kv_bytes, e);
-    if (rc < 0)
-        return rc;
-    uint64_t context = (uint64_t)pages_total(g->pages) * PAGE_POSITIONS;
-    if (context > (uint64_t)g->text.n_context)
-        context = (uint64_t)g->text.n_context;
-    if (o->context > 0 && context > o->context)
+    bool shared = o->pack_dir != NULL && bytes >= ENGINE_SHARED_LEAST_BYTES;
+    if (shared)
+        model_fingerprint(g->text_file, NULL, share.fingerprint);
+    rc = pack_open(&g->pack, &g->text, g->team, shared ? &share : NULL, e);
+    gguf_let_go(g->text_file);
+    return rc;
+}
+
+/* Who asks for a context gets it or hears what it takes; else it is as long as the pages allow. */
+static int choose_context(struct engine *g, const struct engine_options *o, struct error *e) {
+    uint64_t held = (uint64_t)pages_total(g->pages) * PAGE_POSITIONS;
+    uint64_t context = (uint64_t)g->text.n_context;
+    if (o->context > 0 && o->context < context)
         context = o->context;
+    if (context > held && o->context > 0) {
+        size_t page_bytes = pages_bytes_per_page(pages_shape(g->pages));
+        size_t needed = ((size_t)context + PAGE_POSITIONS - 1) / PAGE_POSITIONS * page_bytes;
+        return error_set(e, ERR_LIMIT,
+                         "a context of %u positions needs --kv-memory %zuM; with %zu MiB it can be "
+                         "%u",
+                         (unsigned)context, (needed + MIB - 1) / MIB,
+                         pages_total(g->pages) * page_bytes / MIB, (unsigned)held);
+    }
+    context = context > held ? held : context;
     if (context < 2)
         return error_set(e, ERR_USAGE, "a context of %u positions has no room for an answer",
                          (unsigned)context);
     g->context = (uint32_t)context;
     return 0;
+}
+
+static int open_pages(struct engine *g, const struct engine_options *o, size_t kv_bytes,
+                      struct error *e) {
+    struct pages_shape shape = {g->text.n_layer, g->text.n_head_kv, g->text.head_dim,
+                                o->kv_type};
+    int rc = pages_open(&g->pages, shape, kv_bytes, e);
+    if (rc < 0)
+        return rc;
+    return choose_context(g, o, e);
 }
 
 static int open_pictures(struct engine *g, const struct engine_options *o, struct error *e) {
@@ -123,22 +166,14 @@ static int open_pictures(struct engine *g, const struct engine_options *o, struc
 
 static int open_vision(struct engine *g, struct error *e) {
     int rc = prompt_markers_open(&g->markers, g->tokenizer, e);
-    if (rc == 0)
-        rc = vision_open(&g->vision, &g->vision_model, g->team, e);
-    if (rc < 0)
-        return rc;
-    size_t side = (size_t)g->vision_model.image_size, pixels;
-    if (!size_mul(side, side, &pixels) || !size_mul(pixels, 3 * sizeof(float), &pixels) ||
-        (g->pixels = malloc(pixels)) == NULL)
-        return error_set(e, ERR_NOMEM, "no memory for a tile of %zux%zu pixels", side, side);
-    return 0;
+    return rc == 0 ? encoder_open(&g->encoder, &g->vision_model, g->team, e) : rc;
 }
 
 /* What steps and tiles need is promised by now and touched only later; better refused at start. */
 static int check_scratch(const struct engine *g, struct error *e) {
     size_t scratch = decoder_scratch_bytes(g->decoder);
-    if (g->vision != NULL)
-        scratch += vision_scratch_bytes(g->vision);
+    if (g->encoder != NULL)
+        scratch += encoder_scratch_bytes(g->encoder);
     size_t memory = machine_memory_bytes();
     if (scratch > memory)
         return error_set(e, ERR_NOMEM,
@@ -148,10 +183,18 @@ static int check_scratch(const struct engine *g, struct error *e) {
 }
 
 static int open_compute(struct engine *g, const struct engine_options *o, struct error *e) {
-    int cpus = machine_cpus() < TEAM_MAX ? machine_cpus() : TEAM_MAX;
-    int rc = team_open(&g->team, o->threads > 0 ? o->threads : cpus, e);
+    int cpus = o->cpus != NULL ? CPU_COUNT(o->cpus) : machine_cpus();
+    int threads = o->threads > 0 ? o->threads : cpus < TEAM_MAX ? cpus : TEAM_MAX;
+    int rc = team_open(&g->team, threads, e);
+    if (rc == 0 && o->cpus != NULL)
+        rc = team_pin(g->team, o->cpus, e);
+    size_t kv_bytes = o->kv_bytes > 0 ? o->kv_bytes : default_kv_bytes();
     if (rc == 0)
-        rc = open_pages(g, o, e);
+        rc = check_memory(g, kv_bytes, o->feature_bytes, e);
+    if (rc == 0)
+        rc = open_pack(g, o, e);
+    if (rc == 0)
+        rc = open_pages(g, o, kv_bytes, e);
     if (rc == 0)
         rc = decoder_open(&g->decoder, &g->text, g->pages, g->team, ENGINE_CHUNK + o->max_sequences,
                           o->max_sequences, e);
@@ -164,12 +207,13 @@ static int open_compute(struct engine *g, const struct engine_options *o, struct
     return rc == 0 ? check_scratch(g, e) : rc;
 }
 
-/* Pages are alike only if the same conversation becomes the same tokens: the template counts. */
+/* Pages are alike only if the same conversation becomes the same tokens, and these the same keys and
+ * values: the template and the type of keys and values count. */
 static void take_fingerprint(struct engine *g) {
     model_fingerprint(g->text_file, g->vision_file, g->fingerprint);
+    XXH64_hash_t seed = (XXH64_hash_t)g->template | (XXH64_hash_t)pages_shape(g->pages).type << 32;
     XXH128_canonical_t canonical;
-    XXH128_hash_t hash =
-        XXH3_128bits_withSeed(g->fingerprint, sizeof g->fingerprint, (XXH64_hash_t)g->template);
+    XXH128_hash_t hash = XXH3_128bits_withSeed(g->fingerprint, sizeof g->fingerprint, seed);
     XXH128_canonicalFromHash(&canonical, hash);
     memcpy(g->fingerprint, canonical.digest, sizeof g->fingerprint);
 }
@@ -201,6 +245,7 @@ int engine_open(struct engine **out, const struct engine_options *o, struct erro
         return rc;
     }
     take_fingerprint(g);
+    gguf_let_go(g->text_file); /* a fingerprint's samples bring pages of the whole file */
     *out = g;
     return 0;
 }
@@ -210,12 +255,12 @@ void engine_close(struct engine *g) {
         return;
     feature_cache_close(g->feature_cache);
     picture_table_close(g->picture_table);
-    free(g->pixels);
-    vision_close(g->vision);
+    encoder_close(g->encoder);
     prompt_markers_close(g->markers);
     sampler_close(g->sampler);
     decoder_close(g->decoder);
     pages_close(g->pages);
+    pack_close(g->pack);
     team_close(g->team);
     tokenizer_close(g->tokenizer);
     vision_model_release(&g->vision_model);

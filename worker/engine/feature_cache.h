@@ -30,9 +30,9 @@ struct feature_entry {
     struct prepared pixels; /* zeroed while they are not there */
     float *embeddings;      /* [n_tiles][floats_per_tile]; NULL before the first tile */
     int32_t n_tiles, tiles_done;
-    uint32_t tag; /* its user's; 0: none */
+    uint32_t tag;   /* its user's; 0: none */
+    uint32_t users; /* who hold it; only the cache changes it */
     /* the cache's own */
-    uint32_t users;
     struct feature_entry *next_in_bucket;
     struct feature_entry *newer, *older; /* while nobody holds it */
     size_t tenant_bytes;

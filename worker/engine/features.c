@@ -198,21 +198,30 @@ bool features_complete(struct features *f, uint32_t picture) {
     return p->entry != NULL && feature_entry_complete(p->entry);
 }
 
-/* A tile of an entry that has its pixels. */
-static int encode(struct features *f, struct feature_entry *entry, struct error *e) {
+/* The next tiles of an entry that has its pixels. */
+static int begin_tiles(struct features *f, struct feature_entry *entry, struct error *e) {
     const struct engine *g = f->engine;
     if (entry->embeddings == NULL) {
         int rc = feature_cache_begin(g->feature_cache, entry, e);
         if (rc < 0)
             return rc;
     }
-    size_t tile_floats = (size_t)g->vision_model.n_out * (size_t)g->vision_model.projection;
-    preprocess_tile(&g->vision_model, &entry->pixels, entry->tiles_done, g->pixels);
-    vision_encode(g->vision, g->pixels,
-                  entry->embeddings + (size_t)entry->tiles_done * tile_floats);
-    feature_cache_tile_done(g->feature_cache, entry);
-    f->tiles_encoded++;
-    f->pictures_encoded += feature_entry_complete(entry);
+    int32_t tiles = encoder_begin(g->encoder, entry);
+    f->tiles_encoded += (uint32_t)tiles;
+    f->pictures_encoded += entry->tiles_done + tiles == entry->n_tiles;
+    return 0;
+}
+
+/* Goes on with the tiles under way; this entry's are begun if there are none. */
+static int encode(struct features *f, struct feature_entry *entry, int64_t budget_us,
+                  struct features_done *done, struct error *e) {
+    const struct engine *g = f->engine;
+    if (!encoder_busy(g->encoder)) {
+        int rc = begin_tiles(f, entry, e);
+        if (rc < 0)
+            return rc;
+    }
+    done->tiles = encoder_work(g->encoder, g->feature_cache, budget_us, &done->us_each_tile);
     return 0;
 }
 
@@ -230,13 +239,14 @@ static int prepare(struct features *f, uint32_t i, struct error *e) {
     return rc;
 }
 
-int features_work(struct features *f, uint32_t picture, bool *tile, struct error *e) {
+int features_work(struct features *f, uint32_t picture, int64_t budget_us,
+                  struct features_done *done, struct error *e) {
     MUST(!features_complete(f, picture));
     struct picture *p = &f->pictures[picture];
     int rc;
-    *tile = p->entry != NULL && p->entry->pixels.overview.rgb != NULL;
-    if (*tile)
-        rc = encode(f, p->entry, e);
+    *done = (struct features_done){0};
+    if (p->entry != NULL && p->entry->pixels.overview.rgb != NULL)
+        rc = encode(f, p->entry, budget_us, done, e);
     else if (p->known)
         rc = prepare(f, picture, e);
     else
@@ -267,6 +277,8 @@ uint32_t *features_tag(struct features *f, uint32_t picture) {
 void features_drop(struct features *f, uint32_t picture) {
     MUST(picture < f->count);
     struct picture *p = &f->pictures[picture];
+    if (p->entry != NULL && p->entry->users == 1)
+        encoder_forget(f->engine->encoder, p->entry);
     if (p->entry != NULL)
         feature_cache_release(f->engine->feature_cache, p->entry);
     p->entry = NULL;

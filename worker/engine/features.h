@@ -8,8 +8,10 @@
  * pixels point to the same ones, also while they are being made: whoever has a turn runs the tower
  * for the next tile.
  *
- * A piece of work is decoding, resizing and digesting one picture, or one run of the vision tower,
- * so that other requests' tokens wait for one piece at most.
+ * A piece of work is decoding, resizing and digesting one picture, or a run of the vision tower,
+ * so that other requests' tokens wait for one piece at most. A run of the tower can be cut into
+ * pieces of a given time; whoever has a turn then goes on with the tiles that are under way, also
+ * if they are another's, and begins its own after them.
  *
  * Pictures are counted as they are shown: one that stands twice in a request is two pictures here
  * that share their digest and embeddings. Used by the thread that computes. */
@@ -40,8 +42,8 @@ struct features {
     size_t count;
     struct bytes tenant;       /* borrowed */
     uint32_t pictures_decoded; /* by this request; one that is made twice counts twice */
-    uint32_t pictures_encoded; /* whose last tile this request ran: one request counts each */
-    uint32_t tiles_encoded;    /* tower runs of this request */
+    uint32_t pictures_encoded; /* whose last tile this request began: one request counts each */
+    uint32_t tiles_encoded;    /* begun by this request */
 };
 
 /* Reads the pictures' headers and plans their tiles. Borrows g, the tenant's name and the encoded
@@ -64,11 +66,19 @@ void features_digest(const struct features *f, uint32_t picture, uint64_t out[2]
  * one. */
 bool features_complete(struct features *f, uint32_t picture);
 
-/* One piece of work for a picture that is not complete. *tile tells whether it was a run of the
- * tower. The first piece of an unknown picture makes it known and encodes nothing; its pixels are
- * kept for the tower when there is room, else they are made again when embeddings are asked for.
- * ERR_BAD_PICTURE, ERR_NOMEM. */
-int features_work(struct features *f, uint32_t picture, bool *tile, struct error *e);
+/* What a piece of work ended. */
+struct features_done {
+    int32_t tiles;        /* whose embeddings are there now, perhaps of another's picture */
+    int64_t us_each_tile; /* that each of them took, over all their pieces */
+};
+
+/* One piece of work for a picture that is not complete. budget_us bounds the tower's part of it,
+ * but for what it takes to begin tiles and for a millisecond or so; 0: no bound, tiles that are
+ * begun are ended. The first piece of an unknown picture makes it known and encodes nothing; its
+ * pixels are kept for the tower when there is room, else they are made again when embeddings are
+ * asked for. ERR_BAD_PICTURE, ERR_NOMEM. */
+int features_work(struct features *f, uint32_t picture, int64_t budget_us,
+                  struct features_done *done, struct error *e);
 
 /* The embedding of one row, [n_embd]; the picture must be complete and not dropped. */
 const float *features_row(const struct features *f, uint32_t picture, uint32_t row);

@@ -110,6 +110,7 @@ static int map_file(struct gguf *g, struct error *e) {
             g->map = map;
             g->mapped = true;
             g->map_bytes = (size_t)st.st_size;
+            g->mtime_ns = st.st_mtim.tv_sec * INT64_C(1000000000) + st.st_mtim.tv_nsec;
         }
     }
     close(fd);
@@ -175,6 +176,15 @@ const char *gguf_path(const struct gguf *g) {
 
 size_t gguf_map_bytes(const struct gguf *g) {
     return g->map_bytes;
+}
+
+int64_t gguf_mtime_ns(const struct gguf *g) {
+    return g->mtime_ns;
+}
+
+void gguf_let_go(const struct gguf *g) {
+    if (g->mapped)
+        (void)madvise((void *)(uintptr_t)g->map, g->map_bytes, MADV_DONTNEED);
 }
 
 size_t gguf_tensor_count(const struct gguf *g) {

@@ -35,6 +35,10 @@ void gguf_close(struct gguf *g); /* NULL is fine */
 
 const char *gguf_path(const struct gguf *g);
 size_t gguf_map_bytes(const struct gguf *g);
+int64_t gguf_mtime_ns(const struct gguf *g); /* when the file was last modified, as it was mapped */
+/* Takes the map out of this process's resident memory. What is read again comes back from the page
+ * cache, or from the disk. */
+void gguf_let_go(const struct gguf *g);
 size_t gguf_tensor_count(const struct gguf *g);
 const struct gguf_tensor *gguf_tensor_at(const struct gguf *g, size_t i);
 /* NULL when absent; O(1). */

@@ -49,6 +49,7 @@ struct gguf {
     const uint8_t *map;
     size_t map_bytes;
     bool mapped; /* false: the bytes are somebody else's */
+    int64_t mtime_ns;
     uint32_t version;
     size_t alignment;
     struct gguf_key *keys;

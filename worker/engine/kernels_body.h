@@ -1,58 +1,10 @@
 /* kernels_body.h - the kernels, written once on vec16; each kernels_*.c includes it for its
- * instruction set, after defining KERNELS, TILE_WEIGHTS, TILE_ROWS and FEW_ROWS. */
+ * instruction set, after defining KERNELS. */
 #include "worker/engine/kernels.h"
 
 #include <math.h>
 
-#include "worker/engine/kernels_dot.h"
 #include "worker/engine/vec16.h"
-
-/* ---- attention ---- */
-
-/* A part of width n <= 16 of each value, for n_x rows of weights. */
-V_INLINE void weigh_part(int n_x, const float *p, int32_t p_stride, const uint16_t *values,
-                         int32_t count, int32_t width, float *out, int32_t n) {
-    vec16 sum[TILE_ROWS];
-#pragma GCC unroll 4
-    for (int r = 0; r < n_x; r++)
-        sum[r] = v_load_n(out + (size_t)r * (size_t)width, n);
-    for (int32_t t = 0; t < count; t++) {
-        const uint16_t *from = values + (size_t)t * (size_t)width;
-        vec16 v = n == V_LANES ? v_load_half(from) : v_load_half_n(from, n);
-#pragma GCC unroll 4
-        for (int r = 0; r < n_x; r++)
-            sum[r] = v_fma(v_set1(p[(size_t)r * (size_t)p_stride + (size_t)t]), v, sum[r]);
-    }
-#pragma GCC unroll 4
-    for (int r = 0; r < n_x; r++)
-        v_store_n(out + (size_t)r * (size_t)width, sum[r], n);
-}
-
-V_INLINE void weigh_rows(int n_x, const float *p, int32_t p_stride, const uint16_t *values,
-                         int32_t count, int32_t width, float *out) {
-    int32_t d = 0;
-    for (; d + V_LANES <= width; d += V_LANES)
-        weigh_part(n_x, p, p_stride, values + d, count, width, out + d, V_LANES);
-    if (d < width)
-        weigh_part(n_x, p, p_stride, values + d, count, width, out + d, width - d);
-}
-
-static void weigh_values(const float *p, int32_t p_stride, int32_t rows, const uint16_t *values,
-                         int32_t count, int32_t width, float *out) {
-    for (; rows >= TILE_ROWS; rows -= TILE_ROWS) {
-        weigh_rows(TILE_ROWS, p, p_stride, values, count, width, out);
-        p += (size_t)TILE_ROWS * (size_t)p_stride;
-        out += (size_t)TILE_ROWS * (size_t)width;
-    }
-#if TILE_ROWS > 3
-    if (rows == 3)
-        weigh_rows(3, p, p_stride, values, count, width, out);
-    if (rows == 2)
-        weigh_rows(2, p, p_stride, values, count, width, out);
-#endif
-    if (rows == 1)
-        weigh_rows(1, p, p_stride, values, count, width, out);
-}
 
 static float exponentials(float *s, int32_t n, float highest) {
     vec16 sum = v_set1(0), top = v_set1(highest);
@@ -89,8 +41,6 @@ static void scale(float *s, int32_t n, float factor) {
     for (; i < n; i++)
         s[i] *= factor;
 }
-
-#include "worker/engine/kernels_full.h"
 
 /* ---- element by element ---- */
 
@@ -198,27 +148,13 @@ static void from_halves(const uint16_t *x, int32_t n, float *out) {
         v_store_n(out + i, v_load_half_n(x + i, n - i), n - i);
 }
 
-_Static_assert(FEW_ROWS <= KERNEL_FEW_ROWS_MAX, "buffers are made for no more rows");
-
 const struct kernels KERNELS = {
-    .few_rows = FEW_ROWS,
-    .dot = {[QUANT_F32] = dot_F32,
-            [QUANT_F16] = dot_F16,
-            [QUANT_BF16] = dot_BF16,
-            [QUANT_Q4_0] = dot_Q4_0,
-            [QUANT_Q4_1] = dot_Q4_1,
-            [QUANT_Q5_0] = dot_Q5_0,
-            [QUANT_Q5_1] = dot_Q5_1,
-            [QUANT_Q8_0] = dot_Q8_0,
-            [QUANT_IQ4_NL] = dot_IQ4_NL},
-    .weigh_values = weigh_values,
     .exponentials = exponentials,
     .highest = highest,
     .scale = scale,
     .silu_times = silu_times,
     .rms_norm = rms_norm,
     .layer_norm = layer_norm,
-    .attend_all = attend_all,
     .gelu = gelu,
     .rotate = rotate,
     .to_halves = to_halves,

@@ -1,6 +1,6 @@
 /* machine.h - what this process may use of the machine, and what it uses now.
  *
- * Limits of control groups (version 2) count like the machine's own. */
+ * Limits of control groups count like the machine's own. */
 #ifndef QUIRE_ENGINE_MACHINE_H
 #define QUIRE_ENGINE_MACHINE_H
 

@@ -1,14 +1,11 @@
-/* matmul.c - products cut into panels of weight rows, which the team's members take one by one.
+/* matmul.c - products cut into tiles of weights by blocks of rows, which members take in runs.
  *
- * A panel is a run of weight rows of one product; its outputs belong to whoever takes it, and are
- * computed from the first term to the last by that member alone.
- *
- * Few rows of activations: the fused kernels (kernels_dot.h) read each weight once, or a few
- * weight rows at a time are expanded into the first cache; panels are small, so that a member that
- * was held up takes fewer of them. Where "many" begins was measured (kernels_*.c). Many: the panel
- * is expanded to f32 into the member's scratch and goes through OpenBLAS. sgemm packs the
- * activations again for every panel; so panels are as large as memory for them and an equal share
- * for each member allow. */
+ * All tiles of a round are numbered in the order in which they lie in the pack, and members take
+ * runs of them from a counter, long runs first and single tiles at the end: memory is read
+ * forwards, by each member in long pieces, and a member that was held up takes fewer. With many
+ * rows of activations, a block of rows that stays in a member's second cache goes past all tiles
+ * before the next block does. None of this shows in results: every output is one sum in one order.
+ */
 #include "worker/engine/matmul.h"
 
 #include <stdatomic.h>
@@ -18,89 +15,75 @@
 
 #include "common/bytes.h"
 #include "common/must.h"
-#include "worker/engine/blas.h"
-#include "worker/engine/kernels.h"
 #include "worker/engine/matmul_job.h"
+#include "worker/engine/tile.h"
 
-#define EXPAND_ROWS 24  /* from here on expanding a block once more for each tile costs too much */
-#define FEW_PANEL 32    /* weight rows of a panel then: some 30 KB of Q8_0 at 960 inputs */
-#define FEW_GROUP 4     /* rows expanded at a time where a type has no fused kernel */
-#define MANY_PANEL 1280 /* weight rows of a panel for sgemm, at most */
-#define MANY_ALIGN 16   /* ... and a multiple of this, however long they are */
-#define PANELS_BYTES ((size_t)32 << 20) /* of the expanded panels of all members, about */
-#define PREFETCH_ROWS 2 /* how far ahead of expanding the file's pages are asked for */
-#define CACHE_LINE 64
-#define ALONE_PRODUCTS 100000 /* below this many multiplications waking others costs more */
+/* Of a block of activations: measured best. Kernels of integers read them again for every tile;
+ * those of floats expand the tile for the whole block, which pays the more the longer the block. */
+#define INTEGER_BLOCK_BYTES ((size_t)256 << 10)
+#define FLOAT_BLOCK_BYTES ((size_t)1536 << 10)
+#define BLOCK_ALIGN 48 /* rows of a block are a multiple: kernels' tiles come out even */
+#define RUN_SHARE 2    /* a run is one part in so many of a member's share of the rest */
+#define RUN_BYTES ((size_t)512 << 10) /* ... and no more weights than this, if rows are many */
+#define FEW_ROWS 8                    /* up to here the caller quantises activations alone */
+#define TASKS_PER_MEMBER 4            /* at least, where rows can be cut to make so many */
+#define LEAST_BLOCK 48                /* rows that are not cut further for that */
+#define ALONE_PRODUCTS 100000         /* below this many multiplications waking others costs more */
+#define SUMS_BLOCK 16                 /* inputs of one of rows.sums */
 
 struct matmul_scratch {
-    const struct kernels *kernels;
+    enum quant_isa isa;
     int members;
-    int32_t max_n_in;
-    size_t panel_floats; /* of one member */
-    float *panels;
+    int32_t max_n_in, max_rows;
+    size_t tile_floats; /* of one member, a multiple of a cache line */
+    float *tile_scratch;
+    struct rows rows; /* buffers for max_rows of max_n_in */
     /* the round that runs now */
     const struct matmul_job *jobs;
     int n_jobs;
-    int32_t rows;
-    atomic_int next; /* the panel to be taken, counted over all jobs */
+    int32_t tiles, blocks, block_rows; /* tiles: of all jobs */
+    int32_t most_run;
+    atomic_int next;      /* of tiles * blocks */
 };
 
 static int32_t round_up(int32_t n, int32_t to) {
     return (n + to - 1) / to * to;
 }
 
-/* The most weight rows of n_in floats that a member's scratch is for. */
-static int32_t most_rows(int32_t n_in, int members) {
-    size_t fit = PANELS_BYTES / sizeof(float) / (size_t)members / (size_t)n_in;
-    size_t most = fit < MANY_PANEL ? fit / MANY_ALIGN * MANY_ALIGN : MANY_PANEL;
-    return most > MANY_ALIGN ? (int32_t)most : MANY_ALIGN;
+static int32_t tile_count(const struct weight *w) {
+    return (w->n_out + TILE_OUTPUTS - 1) / TILE_OUTPUTS;
 }
 
-/* Floats that most_rows of no n_in up to this exceed. */
-static size_t scratch_floats(int32_t max_n_in, int members) {
-    size_t share = PANELS_BYTES / sizeof(float) / (size_t)members;
-    size_t least = (size_t)MANY_ALIGN * (size_t)max_n_in,
-           most = (size_t)MANY_PANEL * (size_t)max_n_in;
-    share = share > least ? share : least;
-    return share < most ? share : most;
-}
+/* ---- open and close ---- */
 
-/* Weight rows of a panel. For sgemm: equal parts, as many for each member. */
-static int32_t panel_rows(const struct matmul_scratch *s, const struct weight *w) {
-    if (s->rows <= s->kernels->few_rows)
-        return FEW_PANEL;
-    int32_t most = most_rows(w->n_in, s->members);
-    int32_t parts = round_up((w->n_out + most - 1) / most, s->members);
-    return round_up((w->n_out + parts - 1) / parts, MANY_ALIGN);
-}
-
-static int32_t panel_count(const struct matmul_scratch *s, const struct weight *w) {
-    int32_t each = panel_rows(s, w);
-    return (w->n_out + each - 1) / each;
-}
-
-static const uint8_t *weight_row(const struct weight *w, int32_t o) {
-    return (const uint8_t *)w->data + (size_t)o * w->row_bytes;
+static void *take(size_t count, size_t width, size_t each) {
+    size_t bytes;
+    if (!size_mul(count, width, &bytes) || !size_mul(bytes, each, &bytes) || bytes > SIZE_MAX - 64)
+        return NULL;
+    return aligned_alloc(64, (bytes + 63) / 64 * 64);
 }
 
 int matmul_scratch_open(struct matmul_scratch **out, const struct team *t, int32_t max_n_in,
-                        struct error *e) {
+                        int32_t max_rows, struct error *e) {
     *out = NULL;
-    int rc = blas_open(e);
-    if (rc != 0)
-        return rc;
+    MUST(max_n_in >= 1 && max_rows >= 1);
     struct matmul_scratch *s = calloc(1, sizeof *s);
     if (s == NULL)
         return error_set(e, ERR_NOMEM, "no memory for matrix products");
-    s->kernels = kernels_chosen();
+    s->isa = quant_isa_chosen();
     s->members = team_size(t);
     s->max_n_in = max_n_in;
-    s->panel_floats = scratch_floats(max_n_in, s->members);
-    size_t bytes;
-    if (!size_mul(s->panel_floats, (size_t)s->members * sizeof(float), &bytes) ||
-        (s->panels = aligned_alloc(64, (bytes + 63) / 64 * 64)) == NULL) {
-        free(s);
-        return error_set(e, ERR_NOMEM, "no memory for the panels of %d threads", team_size(t));
+    s->max_rows = max_rows;
+    s->tile_floats = (tile_scratch_floats(max_n_in) + 15) / 16 * 16;
+    size_t rows = (size_t)max_rows, n_in = (size_t)max_n_in;
+    s->tile_scratch = take((size_t)s->members, s->tile_floats, sizeof *s->tile_scratch);
+    s->rows.q = take(rows, n_in, sizeof *s->rows.q);
+    s->rows.scale = take(rows, n_in / ROWS_BLOCK + 1, sizeof *s->rows.scale);
+    s->rows.sums = take(rows, n_in / SUMS_BLOCK + 1, sizeof *s->rows.sums);
+    if (s->tile_scratch == NULL || s->rows.q == NULL || s->rows.scale == NULL ||
+        s->rows.sums == NULL) {
+        matmul_scratch_close(s);
+        return error_set(e, ERR_NOMEM, "no memory for products of %d rows", max_rows);
     }
     *out = s;
     return 0;
@@ -109,117 +92,195 @@ int matmul_scratch_open(struct matmul_scratch **out, const struct team *t, int32
 void matmul_scratch_close(struct matmul_scratch *s) {
     if (s == NULL)
         return;
-    free(s->panels);
+    free(s->tile_scratch);
+    free(s->rows.q);
+    free(s->rows.scale);
+    free(s->rows.sums);
     free(s);
 }
 
 size_t matmul_scratch_bytes(const struct matmul_scratch *s) {
-    return sizeof *s + (size_t)s->members * s->panel_floats * sizeof(float);
+    size_t n_in = (size_t)s->max_n_in;
+    size_t row = n_in + (n_in / ROWS_BLOCK + 1) * sizeof *s->rows.scale +
+                 (n_in / SUMS_BLOCK + 1) * sizeof *s->rows.sums;
+    return sizeof *s + (size_t)s->members * s->tile_floats * sizeof *s->tile_scratch +
+           (size_t)s->max_rows * row;
 }
 
-/* ---- one panel ---- */
+/* ---- activations ---- */
 
-static void few_rows(const struct matmul_scratch *s, const struct matmul_job *j, float *panel,
-                     int32_t first, int32_t count, float *y, int32_t y_stride) {
-    const struct weight *w = j->w;
-    dot_kernel *fused = s->kernels->dot[w->type];
-    if (fused != NULL && (s->rows < EXPAND_ROWS || quant_traits(w->type)->block == 1)) {
-        fused(weight_row(w, first), w->row_bytes, count, j->x, s->rows, w->n_in, y, y_stride);
+static bool reads_integers(const struct matmul_job *j) {
+    return tile_format_of(j->w->type)->integer || (j->with != NULL && reads_integers(j->with));
+}
+
+static void quantise_member(void *opaque, int who, int members) {
+    struct matmul_scratch *s = opaque;
+    int64_t n = s->rows.n_rows;
+    int32_t from = (int32_t)(n * who / members), to = (int32_t)(n * (who + 1) / members);
+    rows_quantise(s->isa, &s->rows, from, to - from);
+}
+
+static void prepare_rows(struct team *t, struct matmul_scratch *s) {
+    bool integers = false;
+    for (int i = 0; i < s->n_jobs; i++)
+        integers |= reads_integers(&s->jobs[i]);
+    if (!integers)
         return;
-    }
-    size_t n = (size_t)w->n_in;
-    for (int32_t o = 0; o < count; o += FEW_GROUP) {
-        int32_t group = count - o < FEW_GROUP ? count - o : FEW_GROUP;
-        for (int32_t i = 0; i < group; i++)
-            quant_expand_row(w->type, weight_row(w, first + o + i), panel + (size_t)i * n, n);
-        s->kernels->dot[QUANT_F32]((const uint8_t *)panel, n * sizeof *panel, group, j->x, s->rows,
-                                   w->n_in, y + o, y_stride);
+    if (s->rows.n_rows <= FEW_ROWS)
+        quantise_member(s, 0, 1);
+    else
+        team_run(t, quantise_member, s);
+}
+
+/* Rows first .. first + count - 1 of r. */
+static struct rows some_rows(const struct rows *r, int32_t first, int32_t count) {
+    size_t at = (size_t)first, n_in = (size_t)r->n_in;
+    return (struct rows){.n_rows = count,
+                         .n_in = r->n_in,
+                         .x = r->x + at * n_in,
+                         .q = r->q + at * n_in,
+                         .scale = r->scale + at * (n_in / ROWS_BLOCK),
+                         .sums = r->sums + at * (n_in / SUMS_BLOCK)};
+}
+
+/* ---- a run of tiles with a block of rows ---- */
+
+static void add_bias(const struct matmul_job *j, const struct matmul_part *p) {
+    for (int32_t r = p->first_row; r < p->first_row + p->rows; r++) {
+        float *y = j->y + (size_t)r * (size_t)j->w->n_out;
+        for (int32_t o = p->first; o < p->first + p->count; o++)
+            y[o] += j->bias[o];
     }
 }
 
-static void many_rows(const struct matmul_scratch *s, const struct matmul_job *j, float *panel,
-                      int32_t first, int32_t count) {
-    const struct weight *w = j->w;
-    const float *weights = (const float *)weight_row(w, first);
-    if (w->type != QUANT_F32) {
-        for (int32_t o = 0; o < count; o++) {
-            for (size_t i = 0; o + PREFETCH_ROWS < count && i < w->row_bytes; i += CACHE_LINE)
-                __builtin_prefetch(weight_row(w, first + o + PREFETCH_ROWS) + i);
-            quant_expand_row(w->type, weight_row(w, first + o), panel + (size_t)o * (size_t)w->n_in,
-                             (size_t)w->n_in);
-        }
-        weights = panel;
-    }
-    blas_sgemm(true, s->rows, count, w->n_in, 1, j->x, w->n_in, weights, w->n_in, j->add ? 1 : 0,
-               j->y + first, w->n_out);
-}
-
-static void add_rows(const struct matmul_job *j, int32_t rows, int32_t first, int32_t count,
-                     const float *from, int32_t from_stride) {
-    for (int32_t r = 0; r < rows; r++) {
-        float *to = j->y + (size_t)r * (size_t)j->w->n_out + first;
-        for (int32_t o = 0; o < count; o++)
-            to[o] += from[(size_t)r * (size_t)from_stride + (size_t)o];
-    }
-}
-
-static void run_panel(const struct matmul_scratch *s, const struct matmul_job *j, float *panel,
-                      int32_t first, int32_t count) {
+static void run_tiles(const struct matmul_scratch *s, const struct matmul_job *j, float *scratch,
+                      const struct rows *rows, const struct matmul_part *p) {
     if (j->with != NULL)
-        run_panel(s, j->with, panel, first, count);
-    if (s->rows > s->kernels->few_rows) {
-        many_rows(s, j, panel, first, count);
-    } else if (j->add) {
-        float products[KERNEL_FEW_ROWS_MAX * FEW_PANEL];
-        few_rows(s, j, panel, first, count, products, FEW_PANEL);
-        add_rows(j, s->rows, first, count, products, FEW_PANEL);
-    } else {
-        few_rows(s, j, panel, first, count, j->y + first, j->w->n_out);
+        run_tiles(s, j->with, scratch, rows, p);
+    const struct weight *w = j->w;
+    size_t tile_bytes = tile_format_of(w->type)->bytes(w->n_in);
+    tile_kernel *kernel = tile_kernel_of(w->type, s->isa);
+    for (int32_t o = p->first; o < p->first + p->count; o += TILE_OUTPUTS) {
+        int32_t left = p->first + p->count - o;
+        const struct tile_call call = {
+            .tile = w->tiles + (size_t)(o / TILE_OUTPUTS) * tile_bytes,
+            .rows = rows,
+            .y = j->y + (size_t)p->first_row * (size_t)w->n_out + o,
+            .y_stride = w->n_out,
+            .outputs = left < TILE_OUTPUTS ? left : TILE_OUTPUTS,
+            .add = j->add,
+            .scratch = scratch,
+        };
+        kernel(&call);
     }
     if (j->bias != NULL)
-        add_rows(j, s->rows, first, count, j->bias + first, 0);
+        add_bias(j, p);
     if (j->finish != NULL)
-        j->finish(j->arg, first, count);
+        j->finish(j->arg, p);
+}
+
+/* Tiles from..to of all jobs, with one block of rows. */
+static void run_numbered(const struct matmul_scratch *s, float *scratch, int32_t block,
+                         int32_t from, int32_t to) {
+    struct matmul_part p = {.first_row = block * s->block_rows};
+    int32_t left = s->rows.n_rows - p.first_row;
+    p.rows = left < s->block_rows ? left : s->block_rows;
+    struct rows rows = some_rows(&s->rows, p.first_row, p.rows);
+    for (int i = 0; i < s->n_jobs && to > 0; i++) {
+        const struct matmul_job *j = &s->jobs[i];
+        int32_t tiles = tile_count(j->w), low = from > 0 ? from : 0, high = to < tiles ? to : tiles;
+        if (low < high) {
+            p.first = low * TILE_OUTPUTS;
+            p.count = (high == tiles ? j->w->n_out : high * TILE_OUTPUTS) - p.first;
+            run_tiles(s, j, scratch, &rows, &p);
+        }
+        from -= tiles;
+        to -= tiles;
+    }
 }
 
 /* ---- the round ---- */
 
-static bool run_numbered(const struct matmul_scratch *s, int32_t number, float *panel) {
-    for (int i = 0; i < s->n_jobs; i++) {
-        const struct matmul_job *j = &s->jobs[i];
-        int32_t count = panel_count(s, j->w), each = panel_rows(s, j->w);
-        if (number < count) {
-            int32_t first = number * each, left = j->w->n_out - first;
-            run_panel(s, j, panel, first, left < each ? left : each);
-            return true;
-        }
-        number -= count;
-    }
-    return false;
+/* Takes the next run: tiles *from .. *to - 1 of one block. */
+static bool take_run(struct matmul_scratch *s, int members, int32_t *block, int32_t *from,
+                     int32_t *to) {
+    int32_t all = s->tiles * s->blocks;
+    int32_t at = atomic_load_explicit(&s->next, memory_order_relaxed), n;
+    do {
+        if (at >= all)
+            return false;
+        n = (all - at) / (RUN_SHARE * members);
+        n = n > s->most_run ? s->most_run : n;
+        n = n < 1 ? 1 : n;
+        int32_t left = s->tiles - at % s->tiles; /* a run has one block */
+        n = n < left ? n : left;
+    } while (!atomic_compare_exchange_weak_explicit(&s->next, &at, at + n, memory_order_relaxed,
+                                                    memory_order_relaxed));
+    *block = at / s->tiles;
+    *from = at % s->tiles;
+    *to = *from + n;
+    return true;
 }
 
 static void member(void *opaque, int who, int members) {
     struct matmul_scratch *s = opaque;
-    (void)members;
-    float *panel = s->panels + (size_t)who * s->panel_floats;
-    while (run_numbered(s, atomic_fetch_add_explicit(&s->next, 1, memory_order_relaxed), panel))
-        ;
+    float *scratch = s->tile_scratch + (size_t)who * s->tile_floats;
+    int32_t block, from, to;
+    while (take_run(s, members, &block, &from, &to))
+        run_numbered(s, scratch, block, from, to);
+}
+
+/* How rows are cut: into blocks that stay in a cache, and that make enough tasks for all. */
+static void plan_blocks(struct matmul_scratch *s, bool integers) {
+    int32_t rows = s->rows.n_rows;
+    size_t row_bytes = (size_t)s->rows.n_in * (integers ? 1 : sizeof(float));
+    size_t block_bytes = integers ? INTEGER_BLOCK_BYTES : FLOAT_BLOCK_BYTES;
+    int32_t most = (int32_t)(block_bytes / row_bytes) / BLOCK_ALIGN * BLOCK_ALIGN;
+    most = most < BLOCK_ALIGN ? BLOCK_ALIGN : most;
+    int32_t blocks = (rows + most - 1) / most;
+    int32_t wanted = (TASKS_PER_MEMBER * s->members + s->tiles - 1) / s->tiles;
+    int32_t possible = rows / LEAST_BLOCK;
+    wanted = wanted < possible ? wanted : possible;
+    blocks = blocks > wanted ? blocks : wanted;
+    s->block_rows = round_up((rows + blocks - 1) / blocks, rows > BLOCK_ALIGN ? BLOCK_ALIGN : 1);
+    s->blocks = (rows + s->block_rows - 1) / s->block_rows;
+}
+
+static int64_t plan_round(struct matmul_scratch *s) {
+    int64_t products = 0;
+    size_t tile_bytes = 1;
+    bool integers = true;
+    s->tiles = 0;
+    for (int i = 0; i < s->n_jobs; i++) {
+        const struct matmul_job *j = &s->jobs[i];
+        MUST(j->w->n_in == s->rows.n_in && j->w->tiles != NULL);
+        MUST(j->with == NULL || (j->with->w->n_out == j->w->n_out && j->with->w->tiles != NULL));
+        const struct tile_format *f = tile_format_of(j->w->type);
+        tile_bytes = f->bytes(j->w->n_in);
+        integers &= f->integer;
+        s->tiles += tile_count(j->w);
+        products += (int64_t)j->w->n_out * j->w->n_in * s->rows.n_rows;
+    }
+    plan_blocks(s, integers);
+    s->most_run = s->blocks > 1 && RUN_BYTES / tile_bytes < (size_t)s->tiles
+                      ? (int32_t)(RUN_BYTES / tile_bytes)
+                      : s->tiles;
+    return products;
 }
 
 void matmul_jobs(struct team *t, struct matmul_scratch *s, const struct matmul_job *jobs, int n,
-                 int32_t rows) {
-    MUST(n >= 1 && n <= MATMUL_JOBS_MAX);
-    MUST(team_size(t) == s->members);
+                 const float *x, int32_t rows) {
+    MUST(n >= 1 && n <= MATMUL_JOBS_MAX && rows <= s->max_rows);
+    MUST(team_size(t) == s->members && jobs[0].w->n_in <= s->max_n_in);
     if (rows == 0)
         return;
-    int64_t products = 0;
-    for (int i = 0; i < n; i++) {
-        MUST(jobs[i].w->n_in <= s->max_n_in);
-        products += (int64_t)jobs[i].w->n_out * jobs[i].w->n_in * rows;
-    }
     s->jobs = jobs;
     s->n_jobs = n;
-    s->rows = rows;
+    s->rows.n_rows = rows;
+    s->rows.n_in = jobs[0].w->n_in;
+    s->rows.x = x;
+    int64_t products = plan_round(s);
+    prepare_rows(t, s);
     atomic_store_explicit(&s->next, 0, memory_order_relaxed);
     if (products < ALONE_PRODUCTS)
         member(s, 0, 1);
@@ -229,23 +290,6 @@ void matmul_jobs(struct team *t, struct matmul_scratch *s, const struct matmul_j
 
 void matmul(struct team *t, struct matmul_scratch *s, const struct weight *w, const float *bias,
             const float *x, int32_t rows, float *y) {
-    struct matmul_job job = {.w = w, .bias = bias, .x = x, .y = y};
-    matmul_jobs(t, s, &job, 1, rows);
-}
-
-void matmul_reference(const struct weight *w, const float *bias, const float *x, int32_t rows,
-                      float *y) {
-    float *row = malloc((size_t)w->n_in * sizeof *row);
-    MUST(row != NULL);
-    for (int32_t o = 0; o < w->n_out; o++) {
-        quant_expand_row_reference(w->type, weight_row(w, o), row, (size_t)w->n_in);
-        for (int32_t r = 0; r < rows; r++) {
-            const float *a = x + (size_t)r * (size_t)w->n_in;
-            double sum = bias != NULL ? (double)bias[o] : 0;
-            for (int32_t i = 0; i < w->n_in; i++)
-                sum += (double)row[i] * (double)a[i];
-            y[(size_t)r * (size_t)w->n_out + (size_t)o] = (float)sum;
-        }
-    }
-    free(row);
+    struct matmul_job job = {.w = w, .bias = bias, .y = y};
+    matmul_jobs(t, s, &job, 1, x, rows);
 }

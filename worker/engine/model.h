@@ -20,6 +20,8 @@ struct weight {
     int32_t n_in, n_out;
     size_t row_bytes;
     const void *data; /* NULL: absent */
+    /* The same in tiles (tile.h); NULL until pack.h sets it. Products of the text model read these. */
+    const uint8_t *tiles;
 };
 
 struct text_layer {

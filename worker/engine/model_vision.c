@@ -175,8 +175,11 @@ static int bind_patch(struct vision_model *m, struct binder *b) {
                          (long long)t->ne[0], (long long)t->ne[1], (long long)t->ne[2],
                          (long long)t->ne[3], m->patch_size, m->patch_size, m->n_embd);
     int32_t n_in = 3 * m->patch_size * m->patch_size;
-    m->patch =
-        (struct weight){t->type, n_in, m->n_embd, quant_row_bytes(t->type, (size_t)n_in), t->data};
+    m->patch = (struct weight){.type = t->type,
+                               .n_in = n_in,
+                               .n_out = m->n_embd,
+                               .row_bytes = quant_row_bytes(t->type, (size_t)n_in),
+                               .data = t->data};
     return bind_optional(b, &m->patch_bias, m->n_embd, "v.patch_embd.bias");
 }
 

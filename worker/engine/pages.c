@@ -16,6 +16,7 @@
 
 struct pages {
     struct pages_shape shape;
+    struct kv_layout layout;
     size_t page_bytes, arena_bytes;
     uint8_t *arena;
     uint32_t total, n_free;
@@ -23,13 +24,12 @@ struct pages {
     page_id *free_stack;  /* the first n_free are free; the last of them goes next */
 };
 
-/* Halves of one layer and head: keys or values. */
-static size_t head_halves(struct pages_shape s) {
-    return (size_t)PAGE_POSITIONS * (size_t)s.head_dim;
+size_t pages_bytes_per_page(struct pages_shape s) {
+    return (size_t)s.n_layer * (size_t)s.n_head_kv * kv_layout_of(s.type, s.head_dim).bytes;
 }
 
-size_t pages_bytes_per_page(struct pages_shape s) {
-    return 2 * sizeof(uint16_t) * (size_t)s.n_layer * (size_t)s.n_head_kv * head_halves(s);
+struct kv_layout pages_layout(const struct pages *p) {
+    return p->layout;
 }
 
 struct pages_shape pages_shape(const struct pages *p) {
@@ -70,6 +70,7 @@ int pages_open(struct pages **out, struct pages_shape shape, size_t budget_bytes
     if (p == NULL)
         return error_set(e, ERR_NOMEM, "no memory for the list of pages");
     p->shape = shape;
+    p->layout = kv_layout_of(shape.type, shape.head_dim);
     p->page_bytes = pages_bytes_per_page(shape);
     int rc = take_arena(p, budget_bytes, e);
     if (rc != 0)
@@ -127,27 +128,39 @@ void pages_release(struct pages *p, page_id id) {
         p->free_stack[p->n_free++] = id;
 }
 
-static uint16_t *head_of(struct pages *p, page_id id, int32_t layer, int32_t head, size_t half) {
-    struct pages_shape s = p->shape;
-    size_t n = (half * (size_t)s.n_layer + (size_t)layer) * (size_t)s.n_head_kv + (size_t)head;
-    return (uint16_t *)(void *)(p->arena + (size_t)id * p->page_bytes) + n * head_halves(s);
+uint8_t *pages_head(struct pages *p, page_id id, int32_t layer, int32_t head) {
+    size_t n = (size_t)layer * (size_t)p->shape.n_head_kv + (size_t)head;
+    return p->arena + (size_t)id * p->page_bytes + n * p->layout.bytes;
 }
 
-uint16_t *pages_keys(struct pages *p, page_id id, int32_t layer, int32_t head) {
-    return head_of(p, id, layer, head, 0);
+/* Elements first .. first + n - 1 of each of `rows` rows of KV_POSITIONS elements. */
+static void copy_columns(uint8_t *to, const uint8_t *from, size_t rows, size_t element,
+                         uint32_t first, uint32_t n) {
+    for (size_t i = 0; i < rows; i++) {
+        size_t at = (i * KV_POSITIONS + first) * element;
+        memcpy(to + at, from + at, n * element);
+    }
 }
 
-uint16_t *pages_values(struct pages *p, page_id id, int32_t layer, int32_t head) {
-    return head_of(p, id, layer, head, 1);
+static void copy_head(const struct kv_layout *l, uint8_t *to, const uint8_t *from, uint32_t first,
+                      uint32_t n) {
+    size_t value = (size_t)l->width * l->element_bytes, at = l->values + first * value;
+    copy_columns(to, from, (size_t)l->head_dim, l->element_bytes, first, n);
+    memcpy(to + at, from + at, n * value);
+    if (l->type != KV_Q8_0)
+        return;
+    size_t scale = (size_t)l->blocks * sizeof(uint16_t);
+    copy_columns(to + l->key_scales, from + l->key_scales, (size_t)l->blocks, sizeof(uint16_t),
+                 first, n);
+    at = l->value_scales + first * scale;
+    memcpy(to + at, from + at, n * scale);
 }
 
 void pages_copy(struct pages *p, page_id to, page_id from, uint32_t first, uint32_t n) {
     MUST(to < p->total && from < p->total && to != from && first + n <= PAGE_POSITIONS);
-    struct pages_shape s = p->shape;
-    size_t runs = 2 * (size_t)s.n_layer * (size_t)s.n_head_kv, skip = head_halves(s);
-    size_t row = (size_t)s.head_dim;
-    uint16_t *into = pages_keys(p, to, 0, 0) + first * row;
-    const uint16_t *out_of = pages_keys(p, from, 0, 0) + first * row;
-    for (size_t i = 0; i < runs; i++)
-        memcpy(into + i * skip, out_of + i * skip, n * row * sizeof *into);
+    uint8_t *into = pages_head(p, to, 0, 0);
+    const uint8_t *out_of = pages_head(p, from, 0, 0);
+    size_t heads = (size_t)p->shape.n_layer * (size_t)p->shape.n_head_kv;
+    for (size_t i = 0; i < heads; i++, into += p->layout.bytes, out_of += p->layout.bytes)
+        copy_head(&p->layout, into, out_of, first, n);
 }

@@ -1,10 +1,8 @@
 /* pages.h - key/value memory: an arena of pages of 16 positions, taken once at start.
  *
- * A page holds keys and values of 16 consecutive positions for all layers, as F16:
- *     keys   [layer][kv_head][16][head_dim]
- *     values [layer][kv_head][16][head_dim]
- * Pages are counted by reference; a page goes back to the free list with its last reference. Used
- * by one thread (the engine's). */
+ * A page holds keys and values of 16 consecutive positions for all layers: [layer][kv_head] parts,
+ * laid out as kv.h says. Pages are counted by reference; a page goes back to the free list with its
+ * last reference. Used by one thread (the engine's). */
 #ifndef QUIRE_ENGINE_PAGES_H
 #define QUIRE_ENGINE_PAGES_H
 
@@ -12,8 +10,9 @@
 #include <stdint.h>
 
 #include "common/error.h"
+#include "worker/engine/kv.h"
 
-#define PAGE_POSITIONS 16
+#define PAGE_POSITIONS KV_POSITIONS
 
 struct pages;
 typedef uint32_t page_id;
@@ -21,6 +20,7 @@ typedef uint32_t page_id;
 
 struct pages_shape {
     int32_t n_layer, n_head_kv, head_dim;
+    enum kv_type type;
 };
 
 /* Takes the whole arena now: `budget_bytes` rounded down to whole pages. ERR_NOMEM, ERR_LIMIT when
@@ -41,8 +41,8 @@ void pages_release(struct pages *p, page_id id);
  * another. */
 void pages_copy(struct pages *p, page_id to, page_id from, uint32_t first, uint32_t n);
 
-/* [16][head_dim] halves of one layer and head. */
-uint16_t *pages_keys(struct pages *p, page_id id, int32_t layer, int32_t head);
-uint16_t *pages_values(struct pages *p, page_id id, int32_t layer, int32_t head);
+/* One layer and head of a page, and where in it keys and values lie. */
+struct kv_layout pages_layout(const struct pages *p);
+uint8_t *pages_head(struct pages *p, page_id id, int32_t layer, int32_t head);
 
 #endif

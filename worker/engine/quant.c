@@ -206,10 +206,15 @@ static quant_expander *definition(enum quant_type type) {
 /* ---- the choice ---- */
 
 #if defined(__x86_64__)
-/* Not every compiler's __builtin_cpu_supports knows this one. */
+/* Not every compiler's __builtin_cpu_supports knows these two. */
 static bool has_f16c(void) {
     unsigned a, b, c, d;
     return __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & bit_F16C) != 0;
+}
+
+static bool has_avxvnni(void) {
+    unsigned a, b, c, d;
+    return __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && (a & 1u << 4) != 0;
 }
 #endif
 
@@ -217,24 +222,29 @@ bool quant_isa_available(enum quant_isa isa) {
 #if defined(__x86_64__)
     if (isa == QUANT_ISA_AVX2)
         return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c();
+    if (isa == QUANT_ISA_AVXVNNI)
+        return quant_isa_available(QUANT_ISA_AVX2) && has_avxvnni();
     if (isa == QUANT_ISA_AVX512)
         return quant_isa_available(QUANT_ISA_AVX2) && __builtin_cpu_supports("avx512f") &&
                __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
                __builtin_cpu_supports("avx512dq");
+    if (isa == QUANT_ISA_AVX512VNNI)
+        return quant_isa_available(QUANT_ISA_AVX512) && __builtin_cpu_supports("avx512vnni");
 #endif
     return isa == QUANT_ISA_PORTABLE;
 }
 
 static enum quant_isa choose_isa(void) {
-    static const char *const names[QUANT_ISAS] = {"portable", "avx2", "avx512"};
-    int best = QUANT_ISA_AVX512;
+    static const char *const names[QUANT_ISAS] = {"portable", "avx2", "avxvnni", "avx512",
+                                                  "avx512vnni"};
+    int best = QUANT_ISAS - 1;
     while (!quant_isa_available((enum quant_isa)best))
         best--;
     const char *wish = getenv("QUIRE_ISA");
     if (wish == NULL || wish[0] == '\0')
         return (enum quant_isa)best;
     for (int i = 0; i < QUANT_ISAS; i++)
-        if (strcmp(wish, names[i]) == 0 && i <= best)
+        if (strcmp(wish, names[i]) == 0 && quant_isa_available((enum quant_isa)i))
             return (enum quant_isa)i;
     log_warn("isa-ignored", "QUIRE_ISA=%s is unknown or not this CPU's; using %s", wish,
              names[best]);

@@ -41,8 +41,8 @@ size_t quant_row_bytes(enum quant_type type, size_t n);
 
 /* Expands n elements (a multiple of the block) from src to dst[n]. Chosen by CPU at start, equal to
  * the portable reference bit for bit (but for which NaN comes out). The environment variable
- * QUIRE_ISA (portable, avx2, avx512) asks for a lesser set. Safe on any bytes: no value in src can
- * read out of bounds. */
+ * QUIRE_ISA (portable, avx2, avxvnni, avx512, avx512vnni) asks for a lesser set. Safe on any bytes:
+ * no value in src can read out of bounds. */
 void quant_expand_row(enum quant_type type, const void *src, float *dst, size_t n);
 
 /* The portable reference of the same. */

@@ -7,13 +7,21 @@
 /* Expands `blocks` whole blocks. */
 typedef void quant_expander(const uint8_t *src, float *dst, size_t blocks);
 
-enum quant_isa { QUANT_ISA_PORTABLE, QUANT_ISA_AVX2, QUANT_ISA_AVX512 };
-#define QUANT_ISAS 3
+/* Each needs all that those before it need, but for one thing: AVX512 can lack AVXVNNI's 256-bit
+ * dot products of bytes, which it has no use for. */
+enum quant_isa {
+    QUANT_ISA_PORTABLE,
+    QUANT_ISA_AVX2, /* with FMA and F16C */
+    QUANT_ISA_AVXVNNI,
+    QUANT_ISA_AVX512, /* F, BW, DQ, VL */
+    QUANT_ISA_AVX512VNNI,
+};
+#define QUANT_ISAS 5
 
 /* Whether this CPU can run it. */
 bool quant_isa_available(enum quant_isa isa);
-/* The best one available, or what the environment variable QUIRE_ISA (portable, avx2, avx512) says
- * if it is available. Decided at the first call. */
+/* The best one available, or what the environment variable QUIRE_ISA (portable, avx2, avxvnni,
+ * avx512, avx512vnni) says if it is available. Decided at the first call. */
 enum quant_isa quant_isa_chosen(void);
 /* The expander of a type for one instruction set; it falls back to lesser sets, never NULL. */
 quant_expander *quant_expander_for(enum quant_isa isa, enum quant_type type);

@@ -21,6 +21,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "common/cpus.h"
 #include "common/must.h"
 #include "worker/engine/machine.h"
 
@@ -41,6 +42,7 @@ struct team {
     bool stop;
     int n, started; /* started: threads that exist, the caller not counted */
     int spin_looks;
+    int caller_cpu; /* where the caller is to stay; -1: anywhere */
     pthread_t *threads;
 };
 
@@ -136,6 +138,7 @@ int team_open(struct team **out, int n, struct error *e) {
         return error_set(e, ERR_NOMEM, "no memory for a team of %d threads", n);
     memset(t, 0, sizeof *t);
     t->n = n;
+    t->caller_cpu = -1;
     t->spin_looks = choose_spin_looks(n);
     t->threads = calloc((size_t)n, sizeof *t->threads);
     int rc = t->threads == NULL ? ERR_NOMEM : 0;
@@ -160,6 +163,32 @@ void team_close(struct team *t) {
         pthread_join(t->threads[i], NULL);
     free(t->threads);
     free(t);
+}
+
+static int pin(pthread_t thread, int cpu, struct error *e) {
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    cpus_add(&one, cpu);
+    int failed = pthread_setaffinity_np(thread, sizeof one, &one);
+    return failed == 0 ? 0
+                       : error_set(e, ERR_USAGE, "a thread can't stay on CPU %d: %s", cpu,
+                                   strerror(failed));
+}
+
+int team_pin(struct team *t, const cpu_set_t *cpus, struct error *e) {
+    if (CPU_COUNT(cpus) < t->n)
+        return error_set(e, ERR_USAGE, "%d threads can't have a CPU each of %d", t->n,
+                         CPU_COUNT(cpus));
+    int rc = 0;
+    for (int i = 0; i < t->started && rc == 0; i++)
+        rc = pin(t->threads[i], cpus_nth(cpus, i + 1), e);
+    if (rc == 0)
+        t->caller_cpu = cpus_nth(cpus, 0);
+    return rc;
+}
+
+int team_take_place(const struct team *t, struct error *e) {
+    return t->caller_cpu < 0 ? 0 : pin(pthread_self(), t->caller_cpu, e);
 }
 
 int team_size(const struct team *t) {

@@ -7,6 +7,8 @@
 #ifndef QUIRE_ENGINE_TEAM_H
 #define QUIRE_ENGINE_TEAM_H
 
+#include <sched.h>
+
 #include "common/error.h"
 
 #define TEAM_MAX 256
@@ -14,6 +16,15 @@
 struct team;
 int team_open(struct team **out, int n, struct error *e); /* 1..TEAM_MAX */
 void team_close(struct team *t);
+
+/* Every member stays on a CPU of its own from now on, member i on the i-th of these: so none is
+ * moved away from its cache and its node's memory, and no two meet on one CPU. Member 0 is the
+ * thread that calls team_run; it takes its place itself, by team_take_place, if it is to stay
+ * there. ERR_USAGE when there are fewer CPUs than members or one can't be used. */
+int team_pin(struct team *t, const cpu_set_t *cpus, struct error *e);
+/* The calling thread takes member 0's place. Nothing when the team is not pinned. ERR_USAGE. */
+int team_take_place(const struct team *t, struct error *e);
+
 int team_size(const struct team *t);
 void team_run(struct team *t, void (*f)(void *arg, int member, int members), void *arg);
 

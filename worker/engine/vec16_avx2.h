@@ -64,6 +64,14 @@ V_INLINE __m256 v_power8(__m256 n) {
 V_INLINE vec16 v_power_of_two(vec16 n) { /* n whole, -126..127 */
     return v_pair(v_power8(n.lo), v_power8(n.hi));
 }
+V_INLINE __m256 v_times_power8(__m256 p, __m256 shifted) {
+    return _mm256_castsi256_ps(_mm256_add_epi32(
+        _mm256_castps_si256(p), _mm256_slli_epi32(_mm256_castps_si256(shifted), 23)));
+}
+/* p * 2^n; n: the lowest bits of shifted, which is n + 1.5 * 2^23 */
+V_INLINE vec16 v_times_power(vec16 p, vec16 shifted) {
+    return v_pair(v_times_power8(p.lo, shifted.lo), v_times_power8(p.hi, shifted.hi));
+}
 
 /* ---- values of weights ---- */
 

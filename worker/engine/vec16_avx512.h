@@ -52,6 +52,11 @@ V_INLINE vec16 v_power_of_two(vec16 n) { /* n whole, -126..127 */
     return _mm512_castsi512_ps(
         _mm512_slli_epi32(_mm512_add_epi32(_mm512_cvtps_epi32(n), _mm512_set1_epi32(127)), 23));
 }
+/* p * 2^n; n: the lowest bits of shifted, which is n + 1.5 * 2^23 */
+V_INLINE vec16 v_times_power(vec16 p, vec16 shifted) {
+    return _mm512_castsi512_ps(_mm512_add_epi32(
+        _mm512_castps_si512(p), _mm512_slli_epi32(_mm512_castps_si512(shifted), 23)));
+}
 
 /* ---- values of weights ---- */
 

@@ -1,5 +1,5 @@
-/* vec16_plain.h - vec16.h in plain C, on the compiler's vectors of four floats, which every target has in
- * one form or another.
+/* vec16_plain.h - vec16.h in plain C, on the compiler's vectors of four floats, which every target
+ * has in one form or another.
  *
  * Arithmetic is inlined. What takes lanes apart is called: the kernels use it in many places, and
  * copies in all of them would cost minutes of compiling for a path that is not the fast one. */
@@ -11,6 +11,9 @@
 
 typedef float vec4 __attribute__((vector_size(16)));
 typedef int32_t vec4i __attribute__((vector_size(16)));
+typedef uint32_t vec4u __attribute__((vector_size(16)));
+typedef double vec4d __attribute__((vector_size(32)));
+typedef int64_t vec4l __attribute__((vector_size(32)));
 typedef struct {
     vec4 part[V_PARTS];
 } vec16;
@@ -68,9 +71,21 @@ V_INLINE vec16 v_min(vec16 a, vec16 b) {
         a.part[i] = v_choose(a.part[i] < b.part[i], a.part[i], b.part[i]);
     return a;
 }
-V_INLINE vec16 v_fma(vec16 a, vec16 b, vec16 c) { /* a * b + c */
+/* a * b + c rounded once. In double the product is exact and the sum is wrong by a rest that can be
+ * told exactly; a sum whose last bit is even is moved to the odd number on the side of the rest, so
+ * that rounding it to float gives what rounding the true sum gives. */
+V_INLINE vec4 v_fma4(vec4 a, vec4 b, vec4 c) {
+    vec4d p = __builtin_convertvector(a, vec4d) * __builtin_convertvector(b, vec4d);
+    vec4d q = __builtin_convertvector(c, vec4d), s = p + q, z = s - p;
+    vec4d rest = (p - (s - z)) + (q - z), none = {0, 0, 0, 0};
+    vec4l away = (rest > none) ^ (s < none); /* -1: the true sum is larger in magnitude */
+    vec4l even = ~(vec4l)s & ((rest > none) | (rest < none)) & 1;
+    vec4l moved = (vec4l)s + (even & away) - (even & ~away);
+    return __builtin_convertvector((vec4d)moved, vec4);
+}
+V_CALL vec16 v_fma(vec16 a, vec16 b, vec16 c) {
     for (int i = 0; i < V_PARTS; i++)
-        c.part[i] += a.part[i] * b.part[i];
+        c.part[i] = v_fma4(a.part[i], b.part[i], c.part[i]);
     return c;
 }
 V_INLINE vec16 v_round(vec16 a) { /* |a| < 2^22, which v_exp has seen to */
@@ -85,6 +100,12 @@ V_CALL vec16 v_power_of_two(vec16 n) { /* n whole, -126..127 */
         memcpy(&lane[i], &bits, sizeof bits);
     }
     return v_load(lane);
+}
+/* p * 2^n; n: the lowest bits of shifted, which is n + 1.5 * 2^23 */
+V_INLINE vec16 v_times_power(vec16 p, vec16 shifted) {
+    for (int i = 0; i < V_PARTS; i++)
+        p.part[i] = (vec4)((vec4u)p.part[i] + ((vec4u)shifted.part[i] << 23));
+    return p;
 }
 
 /* ---- values of weights ---- */

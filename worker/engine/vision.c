@@ -1,92 +1,79 @@
-/* vision.c - a SigLIP tower of pre-norm blocks and the idefics3 projector, for one tile.
+/* vision.c - a SigLIP tower of pre-norm blocks and the idefics3 projector, step by step.
  *
- * Every step is a round of the team, cut into parts (rows, panels of weights, heads times runs of
- * queries) that each have outputs of their own. The parts cut here depend on the shapes alone; only
- * sgemm, whose rounding varies with the width of a panel, makes the last bits of an embedding
- * depend on the number of threads.
- *
- * Attention looks at all patches from every patch. Its parts are a head and a run of queries, and
- * its loops are a kernel (kernels_full.h) that wants the keys of 64 patches side by side: they are
- * turned as soon as they are computed, while they are in the cache.
- *
- * Memory: x is the residual stream; h what goes into a product; wide holds, one after the other,
- * the patches' pixels, queries with keys and values, the hidden layer, the shuffled embeddings. */
-#include "worker/engine/vision.h"
-
-#include <math.h>
-#include <stdatomic.h>
+ * Every step is a round of the team, cut into parts (panels of weights, heads times runs of
+ * queries, rows) that each have outputs of their own. A tower that is told to stop remembers the
+ * step and the parts that are left. */
 #include <stdlib.h>
 #include <string.h>
 
-#include "worker/engine/kernels.h"
-#include "worker/engine/matmul_job.h"
-
-#define QUERY_RUN 96  /* queries of one part of attention */
-#define ROW_RUN 32    /* patches of one part of the work that goes row by row */
-#define COLUMN_RUN 16 /* columns of keys that are turned together: a line of the cache */
-
-struct vision {
-    const struct vision_model *m;
-    struct team *team;
-    struct matmul_scratch *scratch;
-    const struct kernels *kernels;
-    int32_t patches;    /* grid * grid */
-    size_t wide_floats; /* in a patch's part of `wide` */
-    float *x, *h;       /* [patches][n_embd] */
-    float *wide;        /* [patches][wide_floats] */
-    float *keys;        /* [groups][n_embd][ATTEND_GROUP]: k, turned; zeros past the last patch */
-    float *scores;      /* [members][ATTEND_MAX_ROWS][attend_row_floats] */
-    float *q, *k, *v;   /* [patches][n_embd], in wide */
-    atomic_int next;    /* part to be taken */
-    const float *pixels;
-    const float *norm_w, *norm_b;
-};
+#include "common/clock.h"
+#include "common/must.h"
+#include "worker/engine/vision_inside.h"
 
 static size_t most(size_t a, size_t b) {
     return a > b ? a : b;
 }
 
 static size_t scores_floats(const struct vision *v) {
-    return (size_t)team_size(v->team) * ATTEND_MAX_ROWS * attend_row_floats(v->patches);
+    return (size_t)team_size(v->team) * SCORE_ROWS * v->score_stride;
 }
 
 static size_t keys_floats(const struct vision *v) {
-    size_t groups = ((size_t)v->patches + ATTEND_GROUP - 1) / ATTEND_GROUP;
-    return groups * ATTEND_GROUP * (size_t)v->m->n_embd;
+    return (size_t)v->most_tiles * (size_t)v->key_groups * GEMM_OUTPUTS * (size_t)v->m->n_embd;
+}
+
+int32_t vision_tiles(const struct vision *v) {
+    return v->most_tiles;
+}
+
+static size_t rows_most(const struct vision *v) {
+    return (size_t)v->most_tiles * (size_t)v->patches;
+}
+
+static float *floats(size_t n) {
+    return aligned_alloc(64, (n * sizeof(float) + 63) / 64 * 64);
 }
 
 static int take_memory(struct vision *v) {
-    size_t stream = (size_t)v->patches * (size_t)v->m->n_embd * sizeof(float);
-    size_t wide = (size_t)v->patches * v->wide_floats * sizeof(float);
-    size_t scores = scores_floats(v) * sizeof(float), keys = keys_floats(v) * sizeof(float);
-    v->x = aligned_alloc(64, (stream + 63) / 64 * 64);
-    v->h = aligned_alloc(64, (stream + 63) / 64 * 64);
-    v->wide = aligned_alloc(64, (wide + 63) / 64 * 64);
-    v->scores = aligned_alloc(64, (scores + 63) / 64 * 64);
-    v->keys = aligned_alloc(64, (keys + 63) / 64 * 64);
+    v->x = floats(rows_most(v) * (size_t)v->m->n_embd);
+    v->h = floats(rows_most(v) * v->embd_stride);
+    v->wide = floats(rows_most(v) * v->wide_floats);
+    v->scores = floats(scores_floats(v));
+    v->keys = floats(keys_floats(v));
     if (v->x == NULL || v->h == NULL || v->wide == NULL || v->scores == NULL || v->keys == NULL)
         return ERR_NOMEM;
-    memset(v->keys, 0, keys);
     v->q = v->wide;
-    v->k = v->q + (size_t)v->patches * (size_t)v->m->n_embd;
-    v->v = v->k + (size_t)v->patches * (size_t)v->m->n_embd;
+    v->v = v->q + rows_most(v) * v->embd_stride;
     return 0;
 }
 
 int vision_open(struct vision **out, const struct vision_model *m, struct team *t,
                 struct error *e) {
+    return vision_open_for(out, quant_isa_chosen(), m, t, e);
+}
+
+int vision_open_for(struct vision **out, enum quant_isa isa, const struct vision_model *m,
+                    struct team *t, struct error *e) {
     *out = NULL;
     struct vision *v = calloc(1, sizeof *v);
     if (v == NULL)
         return error_set(e, ERR_NOMEM, "no memory for a vision tower");
-    size_t pixels = 3 * (size_t)m->patch_size * (size_t)m->patch_size;
     v->m = m;
     v->team = t;
-    v->kernels = kernels_chosen();
+    v->kernels = kernels_of(isa);
+    v->gemm = gemm_kernel_of(isa);
+    v->most_tiles = (int32_t)most(1, (size_t)team_size(t) / VISION_MEMBERS_PER_TILE);
+    v->most_tiles = v->most_tiles < VISION_TILES_MAX ? v->most_tiles : VISION_TILES_MAX;
     v->patches = m->grid * m->grid;
-    v->wide_floats = most(most(pixels, 3 * (size_t)m->n_embd), (size_t)m->n_ff);
-    int32_t longest = (int32_t)most(most(pixels, (size_t)m->n_ff), (size_t)m->fc.n_in);
-    int code = matmul_scratch_open(&v->scratch, t, longest, e);
+    v->key_groups = (v->patches + GEMM_OUTPUTS - 1) / GEMM_OUTPUTS;
+    v->pixel_stride = (size_t)m->patch.n_in + ROW_PAD;
+    v->embd_stride = (size_t)m->n_embd + ROW_PAD;
+    v->ff_stride = (size_t)m->n_ff + ROW_PAD;
+    v->wide_floats = most(most(v->pixel_stride, v->ff_stride), 2 * v->embd_stride);
+    v->score_stride = (size_t)v->key_groups * GEMM_OUTPUTS + ROW_PAD;
+    int32_t longest = (int32_t)most(most((size_t)m->patch.n_in, (size_t)m->n_ff),
+                                    (size_t)most((size_t)m->fc.n_in, (size_t)m->n_embd));
+    int code = panels_open(&v->panels, isa, t, longest, e);
     if (code == 0 && (code = take_memory(v)) != 0)
         error_set(e, code, "no memory for a vision tower of %d patches, %zu bytes", v->patches,
                   vision_scratch_bytes(v));
@@ -101,7 +88,7 @@ int vision_open(struct vision **out, const struct vision_model *m, struct team *
 void vision_close(struct vision *v) {
     if (v == NULL)
         return;
-    matmul_scratch_close(v->scratch);
+    panels_close(v->panels);
     free(v->x);
     free(v->h);
     free(v->wide);
@@ -111,162 +98,179 @@ void vision_close(struct vision *v) {
 }
 
 size_t vision_scratch_bytes(const struct vision *v) {
-    size_t floats = (size_t)v->patches * (2 * (size_t)v->m->n_embd + v->wide_floats);
-    size_t panels = v->scratch ? matmul_scratch_bytes(v->scratch) : 0;
-    return sizeof *v + (floats + keys_floats(v) + scores_floats(v)) * sizeof(float) + panels;
+    size_t row = (size_t)v->m->n_embd + v->embd_stride + v->wide_floats;
+    size_t panels = v->panels ? panels_bytes(v->panels) : 0;
+    return sizeof *v + panels +
+           (rows_most(v) * row + keys_floats(v) + scores_floats(v)) * sizeof(float);
 }
 
-/* The next of n parts, or -1. */
-static int32_t take_part(struct vision *v, int32_t n) {
-    int32_t part = atomic_fetch_add_explicit(&v->next, 1, memory_order_relaxed);
-    return part < n ? part : -1;
+/* ---- the steps ---- */
+
+enum layer_step { NORM_1, QKV, ATTEND, OUT, NORM_2, UP, DOWN, LAYER_STEPS };
+
+static void begin_products(struct vision *v, const struct panels_job *jobs, int n, int32_t rows) {
+    round_begin(&v->round, panels_begin(v->panels, jobs, n, rows), panels_part, v->panels);
 }
 
-static void run_parts(struct vision *v, void (*f)(void *arg, int member, int members)) {
-    atomic_store_explicit(&v->next, 0, memory_order_relaxed);
-    team_run(v->team, f, v);
+static void begin_product(struct vision *v, struct panels_job job) {
+    begin_products(v, &job, 1, vision_rows(v));
 }
 
-/* ---- from pixels to the residual stream ---- */
-
-/* A row of patches: pixels [3][S][S] -> wide [patches][3][p][p]. */
-static void gather_member(void *arg, int member, int members) {
-    struct vision *v = arg;
-    const struct vision_model *m = v->m;
-    (void)member, (void)members;
-    size_t p = (size_t)m->patch_size, side = (size_t)m->image_size, grid = (size_t)m->grid;
-    for (int32_t part; (part = take_part(v, m->grid)) >= 0;) {
-        float *to = v->wide + (size_t)part * grid * 3 * p * p;
-        for (size_t x = 0; x < grid; x++)
-            for (size_t row = 0; row < 3 * p; row++, to += p) /* channel * p + y */
-                memcpy(to, v->pixels + (row / p * side + (size_t)part * p + row % p) * side + x * p,
-                       p * sizeof *to);
-    }
-}
-
-static void embed_patches(struct vision *v, const float *pixels) {
-    const struct vision_model *m = v->m;
-    v->pixels = pixels;
-    run_parts(v, gather_member);
-    memcpy(v->x, m->positions, (size_t)v->patches * (size_t)m->n_embd * sizeof *v->x);
-    struct matmul_job job = {
-        .w = &m->patch, .bias = m->patch_bias, .x = v->wide, .y = v->x, .add = true};
-    matmul_jobs(v->team, v->scratch, &job, 1, v->patches);
-}
-
-/* ---- the blocks ---- */
-
-static void norm_member(void *arg, int member, int members) {
-    struct vision *v = arg;
-    (void)member, (void)members;
-    int32_t n = v->m->n_embd, parts = (v->patches + ROW_RUN - 1) / ROW_RUN;
-    for (int32_t part; (part = take_part(v, parts)) >= 0;) {
-        int32_t end = (part + 1) * ROW_RUN < v->patches ? (part + 1) * ROW_RUN : v->patches;
-        for (int32_t r = part * ROW_RUN; r < end; r++)
-            v->kernels->layer_norm(v->x + (size_t)r * (size_t)n, v->norm_w, v->norm_b, n,
-                                   v->m->ln_eps, v->h + (size_t)r * (size_t)n);
-    }
-}
-
-static void normalise(struct vision *v, const float *weight, const float *bias) {
+static void begin_norm(struct vision *v, const float *weight, const float *bias) {
     v->norm_w = weight;
     v->norm_b = bias;
-    run_parts(v, norm_member);
+    round_begin(&v->round, vision_norm_parts(v), vision_norm_part, v);
 }
 
-/* Called with columns of k that are just complete. */
-static void turn_keys(void *arg, int32_t first, int32_t count) {
-    struct vision *v = arg;
+static void begin_qkv(struct vision *v, const struct vision_layer *l) {
+    size_t stride = v->embd_stride;
+    struct panels_job jobs[3] = {
+        {.w = &l->q, .bias = l->q_b, .y = v->q, .each = vision_scale_queries},
+        {.w = &l->k, .bias = l->k_b, .each = vision_turn_keys},
+        {.w = &l->v, .bias = l->v_b, .y = v->v}};
+    for (int i = 0; i < 3; i++) {
+        jobs[i].x = v->h;
+        jobs[i].x_stride = jobs[i].y_stride = stride;
+        jobs[i].arg = v;
+    }
+    begin_products(v, jobs, 3, vision_rows(v));
+}
+
+static void begin_layer_step(struct vision *v, const struct vision_layer *l, enum layer_step step) {
     size_t n = (size_t)v->m->n_embd;
-    for (int32_t column = first; column < first + count; column += COLUMN_RUN) {
-        int32_t left = first + count - column;
-        int32_t columns = left < COLUMN_RUN ? left : COLUMN_RUN;
-        for (int32_t p = 0; p < v->patches; p++) {
-            const float *from = v->k + (size_t)p * n + (size_t)column;
-            float *to = v->keys + ((size_t)(p / ATTEND_GROUP) * n + (size_t)column) * ATTEND_GROUP +
-                        p % ATTEND_GROUP;
-            for (int32_t i = 0; i < columns; i++)
-                to[(size_t)i * ATTEND_GROUP] = from[i];
-        }
+    struct panels_job out = {.w = &l->out,
+                             .bias = l->out_b,
+                             .x = v->h,
+                             .x_stride = v->embd_stride,
+                             .y = v->x,
+                             .y_stride = n,
+                             .add = true};
+    struct panels_job up = {.w = &l->up,
+                            .bias = l->up_b,
+                            .x = v->h,
+                            .x_stride = v->embd_stride,
+                            .y = v->wide,
+                            .y_stride = v->ff_stride,
+                            .each = vision_gelu,
+                            .arg = v};
+    struct panels_job down = {.w = &l->down,
+                              .bias = l->down_b,
+                              .x = v->wide,
+                              .x_stride = v->ff_stride,
+                              .y = v->x,
+                              .y_stride = n,
+                              .add = true};
+    switch (step) {
+    case NORM_1:
+        begin_norm(v, l->ln1_w, l->ln1_b);
+        break;
+    case QKV:
+        begin_qkv(v, l);
+        break;
+    case ATTEND:
+        round_begin(&v->round, vision_attend_parts(v), vision_attend_part, v);
+        break;
+    case OUT:
+        begin_product(v, out);
+        break;
+    case NORM_2:
+        begin_norm(v, l->ln2_w, l->ln2_b);
+        break;
+    case UP:
+        begin_product(v, up);
+        break;
+    case DOWN:
+        begin_product(v, down);
+        break;
+    case LAYER_STEPS:
+        break;
     }
 }
 
-/* A run of queries of one head. */
-static void attend(struct vision *v, int32_t head, int32_t first, int32_t rows, float *scratch) {
-    size_t n = (size_t)v->m->n_embd, column = (size_t)head * (size_t)v->m->head_dim;
-    v->kernels->attend_all(&(struct attend_job){.q = v->q + (size_t)first * n + column,
-                                                .keys = v->keys + column * ATTEND_GROUP,
-                                                .values = v->v + column,
-                                                .out = v->h + (size_t)first * n + column,
-                                                .scratch = scratch,
-                                                .q_stride = n,
-                                                .group_stride = n * ATTEND_GROUP,
-                                                .value_stride = n,
-                                                .out_stride = n,
-                                                .rows = rows,
-                                                .n_keys = v->patches,
-                                                .head_dim = v->m->head_dim,
-                                                .scale = 1.0F / sqrtf((float)v->m->head_dim)});
+/* Step 0 makes the residual stream; then come the layers'; then these. */
+enum last_step { POST_NORM, SHUFFLE, PROJECT, LAST_STEPS };
+
+static int32_t count_steps(const struct vision *v) {
+    return 1 + v->m->n_layer * LAYER_STEPS + LAST_STEPS;
 }
 
-static void attention_member(void *arg, int member, int members) {
-    struct vision *v = arg;
-    (void)members;
-    size_t each = ATTEND_MAX_ROWS * attend_row_floats(v->patches);
-    int32_t runs = (v->patches + QUERY_RUN - 1) / QUERY_RUN;
-    for (int32_t part; (part = take_part(v, runs * v->m->n_head)) >= 0;) {
-        int32_t first = part % runs * QUERY_RUN, left = v->patches - first;
-        attend(v, part / runs, first, left < QUERY_RUN ? left : QUERY_RUN,
-               v->scores + (size_t)member * each);
-    }
-}
-
-/* Called with columns of the hidden layer that are just complete, still in the cache. */
-static void gelu_columns(void *arg, int32_t first, int32_t count) {
-    struct vision *v = arg;
-    for (int32_t r = 0; r < v->patches; r++)
-        v->kernels->gelu(v->wide + (size_t)r * (size_t)v->m->n_ff + first, count);
-}
-
-static void run_layer(struct vision *v, const struct vision_layer *l) {
-    struct matmul_job qkv[3] = {
-        {.w = &l->q, .bias = l->q_b, .x = v->h, .y = v->q},
-        {.w = &l->k, .bias = l->k_b, .x = v->h, .y = v->k, .finish = turn_keys, .arg = v},
-        {.w = &l->v, .bias = l->v_b, .x = v->h, .y = v->v}};
-    struct matmul_job out = {.w = &l->out, .bias = l->out_b, .x = v->h, .y = v->x, .add = true};
-    struct matmul_job up = {
-        .w = &l->up, .bias = l->up_b, .x = v->h, .y = v->wide, .finish = gelu_columns, .arg = v};
-    struct matmul_job down = {
-        .w = &l->down, .bias = l->down_b, .x = v->wide, .y = v->x, .add = true};
-    normalise(v, l->ln1_w, l->ln1_b);
-    matmul_jobs(v->team, v->scratch, qkv, 3, v->patches);
-    run_parts(v, attention_member);
-    matmul_jobs(v->team, v->scratch, &out, 1, v->patches);
-    normalise(v, l->ln2_w, l->ln2_b);
-    matmul_jobs(v->team, v->scratch, &up, 1, v->patches);
-    matmul_jobs(v->team, v->scratch, &down, 1, v->patches);
-}
-
-/* ---- the projector ---- */
-
-/* h [patches][n_embd] -> wide [n_out][scale * scale * n_embd]: an output stands for a square of
- * scale x scale patches, one after the other, x fastest. */
-static void shuffle(struct vision *v) {
+static void begin_last_step(struct vision *v, enum last_step step) {
     const struct vision_model *m = v->m;
-    size_t s = (size_t)m->scale, n = (size_t)m->n_embd, grid = (size_t)m->grid;
-    float *to = v->wide;
-    for (size_t Y = 0; Y < grid; Y += s)
-        for (size_t X = 0; X < grid; X += s)
-            for (size_t dy = 0; dy < s; dy++, to += s * n)
-                memcpy(to, v->h + ((Y + dy) * grid + X) * n, s * n * sizeof *to);
+    struct panels_job fc = {.w = &m->fc,
+                            .x = v->wide,
+                            .x_stride = vision_shuffle_stride(v),
+                            .y = v->out,
+                            .y_stride = (size_t)m->projection};
+    switch (step) {
+    case POST_NORM:
+        begin_norm(v, m->post_ln_w, m->post_ln_b);
+        break;
+    case SHUFFLE:
+        round_begin(&v->round, vision_shuffle_parts(v), vision_shuffle_part, v);
+        break;
+    case PROJECT:
+        begin_products(v, &fc, 1, v->tiles * m->n_out);
+        break;
+    case LAST_STEPS:
+        break;
+    }
+}
+
+static void begin_step(struct vision *v, int32_t step) {
+    const struct vision_model *m = v->m;
+    int32_t in_layers = step - 1, after = in_layers - m->n_layer * LAYER_STEPS;
+    if (step == 0)
+        begin_product(v, (struct panels_job){.w = &m->patch,
+                                             .bias = m->patch_bias,
+                                             .x = v->wide,
+                                             .x_stride = v->pixel_stride,
+                                             .y = v->x,
+                                             .y_stride = (size_t)m->n_embd,
+                                             .add = true});
+    else if (after < 0)
+        begin_layer_step(v, &m->layers[in_layers / LAYER_STEPS],
+                         (enum layer_step)(in_layers % LAYER_STEPS));
+    else
+        begin_last_step(v, (enum last_step)after);
+}
+
+/* ---- tiles ---- */
+
+void vision_begin(struct vision *v) {
+    v->tiles = v->step = 0;
+    v->begun = false;
+}
+
+void vision_add(struct vision *v, const float *pixels) {
+    MUST(v->tiles < v->most_tiles && v->step == 0 && !v->begun);
+    size_t floats = (size_t)v->patches * (size_t)v->m->n_embd;
+    memcpy(v->x + (size_t)v->tiles * floats, v->m->positions, floats * sizeof *v->x);
+    v->tiles++;
+    v->pixels = pixels;
+    round_begin(&v->round, vision_gather_parts(v), vision_gather_part, v);
+    (void)round_advance(&v->round, v->team, 0);
+}
+
+bool vision_advance(struct vision *v, float *out, int64_t budget_us) {
+    MUST(v->tiles > 0);
+    int64_t deadline_us = budget_us > 0 ? clock_us() + budget_us : 0;
+    v->out = out;
+    while (v->step < count_steps(v)) {
+        if (!v->begun)
+            begin_step(v, v->step);
+        v->begun = true;
+        if (!round_advance(&v->round, v->team, deadline_us))
+            return false;
+        v->step++;
+        v->begun = false;
+        if (deadline_us > 0 && clock_us() >= deadline_us)
+            break;
+    }
+    return v->step == count_steps(v);
 }
 
 void vision_encode(struct vision *v, const float *pixels, float *out) {
-    const struct vision_model *m = v->m;
-    embed_patches(v, pixels);
-    for (int32_t i = 0; i < m->n_layer; i++)
-        run_layer(v, &m->layers[i]);
-    normalise(v, m->post_ln_w, m->post_ln_b);
-    shuffle(v);
-    matmul(v->team, v->scratch, &m->fc, NULL, v->wide, m->n_out, out);
+    vision_begin(v);
+    vision_add(v, pixels);
+    (void)vision_advance(v, out, 0);
 }

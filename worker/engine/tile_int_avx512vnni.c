@@ -1,0 +1,31 @@
+/* tile_int_avx512vnni.c - tile_int_body.h for AVX-512 with VNNI; the flags are in CMakeLists.txt.
+ */
+#include "worker/engine/tile_int_inside.h"
+
+#if defined(__x86_64__)
+
+#include "worker/engine/tile_int_vec512.h"
+
+#define VECS 2
+#define ROWS_AT_ONCE 4
+
+static inline vec_i four_bytes(vec_i acc, vec_i w, vec_i x) {
+    return _mm512_dpbusd_epi32(acc, w, x);
+}
+
+#include "worker/engine/tile_int_vnni.h"
+
+#include "worker/engine/tile_int_body.h"
+
+tile_kernel *tile_int_avx512vnni(enum quant_type type) {
+    return kernel_of(type);
+}
+
+#else
+
+tile_kernel *tile_int_avx512vnni(enum quant_type type) {
+    (void)type;
+    return NULL;
+}
+
+#endif
