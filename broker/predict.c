@@ -74,10 +74,17 @@ static int64_t bounded(double us) {
     return (int64_t)within(us, 0, COST_MAX_US);
 }
 
+static uint32_t chunk_of(const struct rates *r, double step_us, bool shared) {
+    if (!shared || r->position_us <= 0)
+        return STEP_POSITIONS;
+    return (uint32_t)within((STEP_SHARED_US - step_us) / r->position_us, STEP_SHARED_LEAST,
+                            STEP_POSITIONS);
+}
+
 struct cost rates_cost(const struct rates *r, const struct work *w) {
-    uint32_t chunk = w->decoding > 0 ? STEP_POSITIONS_SHARED : STEP_POSITIONS;
-    double steps = (double)(((uint64_t)w->positions + chunk - 1) / chunk);
     double step_us = r->step_us + w->decoding * r->position_us; /* with others' tokens */
+    uint32_t chunk = chunk_of(r, step_us, w->decoding > 0);
+    double steps = (double)(((uint64_t)w->positions + chunk - 1) / chunk);
     double tile_us = r->tile_us + (w->decoding > 0 ? step_us : 0);
     return (struct cost){
         .encode_us = bounded(w->tiles * tile_us),

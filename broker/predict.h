@@ -21,9 +21,11 @@
 
 #define RATE_NOISE 1.5
 
-/* A worker computes so many prompt positions in one step, and fewer while others' answers wait. */
+/* A worker computes so many prompt positions in one step; while others' answers wait, as many as it
+ * expects to end in time (its setting max-step-ms; this is the default), but at least a page. */
 #define STEP_POSITIONS 512
-#define STEP_POSITIONS_SHARED 128
+#define STEP_SHARED_US 200000
+#define STEP_SHARED_LEAST 16
 
 struct rates {
     double position_us, step_us, tile_us; /* 0: not measured */

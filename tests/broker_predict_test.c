@@ -149,13 +149,20 @@ static void test_there_is_a_guess_before_any_heartbeat(void **state) {
 
 static void test_answers_beside_it_slow_a_prompt(void **state) {
     (void)state;
-    struct rates r = {.position_us = 100, .step_us = 2000, .tile_us = 50000};
+    struct rates r = {.position_us = 1000, .step_us = 2000, .tile_us = 50000};
     struct cost alone = rates_cost(&r, &(struct work){.positions = 1024, .tiles = 1});
     struct cost beside =
         rates_cost(&r, &(struct work){.positions = 1024, .tiles = 1, .decoding = 4});
-    assert_int_equal(alone.prefill_us, 1024 * 100 + 2 * 2000);
-    assert_int_equal(beside.prefill_us, 1024 * 100 + 8 * (2000 + 4 * 100));
+    assert_int_equal(alone.prefill_us, 1024 * 1000 + 2 * 2000);
+    /* 194 positions end in time, so there are six steps. */
+    assert_int_equal(beside.prefill_us, 1024 * 1000 + 6 * (2000 + 4 * 1000));
     assert_true(beside.encode_us > alone.encode_us);
+    r.position_us = 100; /* quick enough for whole chunks */
+    beside = rates_cost(&r, &(struct work){.positions = 1024, .decoding = 4});
+    assert_int_equal(beside.prefill_us, 1024 * 100 + 2 * (2000 + 4 * 100));
+    r.position_us = 1e6; /* too slow for any */
+    beside = rates_cost(&r, &(struct work){.positions = 32, .decoding = 1});
+    assert_int_equal(beside.prefill_us, 32 * 1000000 + 2 * (2000 + 1000000));
 }
 
 static void test_sizes_are_learned_from_usage(void **state) {
