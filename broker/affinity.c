@@ -241,7 +241,8 @@ static int free_holder(const struct affinity *a) {
 
 int affinity_join(struct affinity *a) {
     int holder = free_holder(a);
-    for (int rounds = 0; holder < 0 && rounds < 2; rounds++) { /* one is under way, one may follow */
+    /* one is under way, one may follow */
+    for (int rounds = 0; holder < 0 && rounds < 2; rounds++) {
         affinity_sweep(a, (a->mask + 1) * WAYS);
         holder = free_holder(a);
     }

@@ -1,8 +1,8 @@
 /* affinity.h - who holds which link: the broker's memory of what every worker keeps.
  *
- * A link (proto/segments.h) stands for a whole prefix, so "the longest prefix that a worker holds" is
- * the last link of a chain that it holds. A holder is a number, 0..AFFINITY_HOLDERS-1, which stands
- * for one incarnation of a worker (broker/holders.h says which).
+ * A link (proto/segments.h) stands for a whole prefix, so "the longest prefix that a worker holds"
+ * is the last link of a chain that it holds. A holder is a number, 0..AFFINITY_HOLDERS-1, which
+ * stands for one incarnation of a worker (broker/holders.h says which).
  *
  * A holder of a link has told so (affinity_add), or was sent a request that will make it one
  * (affinity_promise). All of it is a hint: a false entry costs a route, never an answer. The table
@@ -51,13 +51,13 @@ void affinity_void(struct affinity *a, int holder);
 void affinity_sweep(struct affinity *a, size_t links);
 
 /* The holder keeps this link, which ends at `positions` of its prompt (0: a picture's embeddings).
- * before: the link before it in its chain, NULL when that is not known. now_s: seconds, any epoch. */
+ * before: the link before it in its chain, NULL when not known. now_s: seconds, any epoch. */
 void affinity_add(struct affinity *a, int holder, const struct link *link, uint32_t positions,
                   const struct link *before, uint32_t now_s);
 void affinity_drop(struct affinity *a, int holder, const struct link *link);
 
 /* The holder is about to compute this link, until affinity_withdraw: counted, one for one. A link
- * keeps the promises of AFFINITY_PROMISES holders; more are not noted. first: it begins its chain. */
+ * keeps the promises of AFFINITY_PROMISES holders; more are not noted. first: of its chain. */
 #define AFFINITY_PROMISES 2
 void affinity_promise(struct affinity *a, int holder, const struct link *link,
                       const struct link *before, bool first, uint32_t now_s);

@@ -25,13 +25,14 @@
 #define BROKER_RUNNING 1024   /* requests at workers, all together; more wait in the queue */
 #define BROKER_QUEUE_MAX 3072 /* the queue's largest bound; with BROKER_RUNNING it is JOBS_MAX */
 #define BROKER_PAUSE_MS 250   /* no work for a worker that refused some or did not read it */
-#define BROKER_OWNER_WAIT_MS 1000 /* after its start the broker keeps a request so long for the worker
-                                     that held its prefix before and has not come back yet */
-#define BROKER_LINKS ((size_t)1 << 20) /* remembered, unless settings say otherwise; 64 bytes each */
+/* After its start the broker keeps a request so long for the worker that held its prefix before and
+ * has not come back yet. */
+#define BROKER_OWNER_WAIT_MS 1000
+#define BROKER_LINKS ((size_t)1 << 20) /* remembered, by default; 64 bytes each */
 #define BROKER_REPLAY_BLOCKS 65536 /* 16 MiB: the ids of 4 million tokens of answers under way */
-#define BROKER_PAST 256 /* routed requests that broker_explain remembers */
-#define BROKER_PAST_SEGMENTS 64 /* of each of them, the last ones */
-#define BROKER_PAST_WORKERS 16  /* of each of them */
+#define BROKER_PAST 256            /* routed requests that broker_explain remembers */
+#define BROKER_PAST_SEGMENTS 64    /* of each of them, the last ones */
+#define BROKER_PAST_WORKERS 16     /* of each of them */
 
 struct broker_settings {
     uint32_t dead_ms;         /* a worker silent for so long is dead; it beats 4 times in it */
@@ -75,8 +76,8 @@ size_t broker_requests(struct broker *b, int64_t now_us, struct request_info *ou
 void broker_stats(struct broker *b, int64_t now_us, struct pool_stats *out);
 
 /* How chains of requests for this model (empty: any) are rooted: the fingerprint and template of
- * the workers that serve it, or after a restart of incarnations that the index remembers. False when
- * none is known; such a request has no chain. */
+ * the workers that serve it, or after a restart of incarnations that the index remembers. False
+ * when none is known; such a request has no chain. */
 bool broker_fingerprint(const struct broker *b, struct bytes model, uint8_t fingerprint[16],
                         struct label *template_id);
 

@@ -214,7 +214,7 @@ void job_bounced(struct broker *b, struct job *j, bool lost) {
                  "worker \"%s\" was lost after %u tokens of the answer; ask again", name.text,
                  j->tokens);
     else if (j->losses + j->returns > BROKER_RESENDS)
-        job_fail(b, j, j->losses > 0 ? ERR_WORKER_LOST : ERR_BUSY, busy_retry_ms(b),
+        job_fail(b, j, j->losses > 0 || j->began ? ERR_WORKER_LOST : ERR_BUSY, busy_retry_ms(b),
                  "%u workers in turn did not keep this request, \"%s\" the last; try again later",
                  j->losses + j->returns, name.text);
     else {

@@ -156,7 +156,7 @@ struct action {
     uint64_t queue_us, predicted_us; /* DONE */
     bool resumed;                    /* DONE: the answer is of several workers */
     uint64_t first_token_us, total_us;
-    uint64_t incarnation;            /* RECORD, VOID */
+    uint64_t incarnation; /* RECORD, VOID */
     struct msg_progress progress;
     bool on, known;
     int32_t code;

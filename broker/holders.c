@@ -1,4 +1,4 @@
-/* holders.c - a flat table beside the bits of broker/affinity.c; walked when workers come and go. */
+/* holders.c - a flat table beside the bits of broker/affinity.c; walked as workers come and go. */
 #include "broker/holders.h"
 
 #include "common/must.h"

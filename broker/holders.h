@@ -1,8 +1,8 @@
 /* holders.h - which incarnation each holder number of broker/affinity.h stands for.
  *
  * One that lost its connection stays known for HOLDER_ABSENT_MS: the process may be alive, and what
- * it holds with it. After a restart of the broker the index tells of incarnations that have not come
- * back yet; these are known the same way. */
+ * it holds with it. After a restart of the broker the index tells of incarnations that have not
+ * come back yet; these are known the same way. */
 #ifndef QUIRE_BROKER_HOLDERS_H
 #define QUIRE_BROKER_HOLDERS_H
 

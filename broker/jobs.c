@@ -27,7 +27,7 @@ struct jobs {
     uint64_t serial;
     int first, free;
     int queue_first, queue_last;
-    int by_id[BUCKETS];             /* first open job of each bucket, the rest by id_next */
+    int by_id[BUCKETS];              /* first open job of each bucket, the rest by id_next */
     struct tally by_client[BUCKETS]; /* open addressing; at most half full */
     struct trail *trails;
     struct job slots[];
@@ -182,8 +182,7 @@ struct job *jobs_find_open(struct jobs *t, const struct peer *client, const stru
     uint64_t client_hash = hash_client(client);
     for (int i = t->by_id[id_bucket(client_hash, id)]; i != NONE; i = t->slots[i].id_next) {
         struct job *j = &t->slots[i];
-        if (memcmp(j->id.bytes, id->bytes, sizeof id->bytes) == 0 &&
-            peer_equal(&j->client, client))
+        if (memcmp(j->id.bytes, id->bytes, sizeof id->bytes) == 0 && peer_equal(&j->client, client))
             return j;
     }
     return NULL;
@@ -195,10 +194,6 @@ uint32_t jobs_open_of(const struct jobs *t, const struct peer *client) {
 
 size_t jobs_slot(uint64_t ticket) {
     return (size_t)(ticket & (JOBS_MAX - 1));
-}
-
-size_t jobs_count(const struct jobs *t) {
-    return t->count;
 }
 
 size_t jobs_queued(const struct jobs *t) {

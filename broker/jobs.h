@@ -100,7 +100,6 @@ struct job *jobs_find_open(struct jobs *t, const struct peer *client, const stru
 uint32_t jobs_open_of(const struct jobs *t, const struct peer *client); /* how many */
 
 size_t jobs_slot(uint64_t ticket); /* below the table's capacity; the shell's index for frames */
-size_t jobs_count(const struct jobs *t);
 size_t jobs_queued(const struct jobs *t);
 
 /* Puts j where its age belongs, so that one that comes back from a lost worker is not behind

@@ -33,8 +33,8 @@ static void add_segments(struct past_request *r, const struct trail *t, const st
             .known = v.positions > 0,
         };
         for (size_t k = 0; k < r->n_workers; k++)
-            if (holders[k] >= 0 && (holder_set_has(&v.holders, holders[k]) ||
-                                    holder_set_has(&v.coming, holders[k])))
+            if (holders[k] >= 0 &&
+                (holder_set_has(&v.holders, holders[k]) || holder_set_has(&v.coming, holders[k])))
                 out->owners |= (uint16_t)(1U << k);
     }
 }

@@ -151,14 +151,14 @@ void void_stale_holders(struct broker *b);
 void schedule(struct broker *b);
 
 /* Fills b->plan for a request as of now. waited_us: for a worker without credit. */
-void plan_request(struct broker *b, const struct needs *n, const struct trail *t,
-                  int64_t waited_us, bool touch);
+void plan_request(struct broker *b, const struct needs *n, const struct trail *t, int64_t waited_us,
+                  bool touch);
 
 /* The first token of a SENT job is here. */
 void first_token(struct broker *b, struct job *j);
 
-/* It is done, and its worker says how long its first token took: what was predicted is compared with
- * that. */
+/* It is done, and its worker says how long its first token took: what was predicted is compared
+ * with that. */
 void prompt_took(struct broker *b, const struct job *j, struct worker *w, const struct usage *u,
                  const struct timings *told);
 

@@ -127,8 +127,8 @@ void trail_promise(const struct trail *t, struct affinity *a, int holder, uint32
                    uint32_t now_s) {
     for (uint32_t i = from; i < t->kept; i++) {
         bool follows = i > 0 && !(i == CHAIN_KEPT / 2 && t->skipped > 0);
-        affinity_promise(a, holder, &t->segments[i].link,
-                         follows ? &t->segments[i - 1].link : NULL, i == 0, now_s);
+        affinity_promise(a, holder, &t->segments[i].link, follows ? &t->segments[i - 1].link : NULL,
+                         i == 0, now_s);
     }
     for (uint32_t i = 0; i < t->pictures; i++)
         affinity_promise(a, holder, &t->picture[i].link, NULL, false, now_s);

@@ -1,5 +1,5 @@
-/* trail.h - what the broker keeps of a request's chain while it is under way: the links to look for,
- * and how many positions each segment is guessed to have.
+/* trail.h - what the broker keeps of a request's chain while it is under way: the links to look
+ * for, and how many positions each segment is guessed to have.
  *
  * A chain longer than CHAIN_KEPT segments keeps its first and last ones: the first are what many
  * requests share, the last are what one conversation does. */
@@ -62,13 +62,13 @@ struct held {
 };
 
 struct match {
-    struct holder_set holders;             /* of some of its segments */
-    struct held held[AFFINITY_HOLDERS];    /* of those */
+    struct holder_set holders;              /* of some of its segments */
+    struct held held[AFFINITY_HOLDERS];     /* of those */
     struct holder_set with[LIMIT_PICTURES]; /* embeddings of each of the trail's pictures */
-    bool any;                              /* some holder has some segment or picture */
-    int32_t known;                         /* the last kept segment of which positions were told */
-    uint32_t known_positions;              /* where it ends */
-    uint32_t positions;                    /* of the whole prompt, as told and guessed */
+    bool any;                               /* some holder has some segment or picture */
+    int32_t known;                          /* the last kept segment of which positions were told */
+    uint32_t known_positions;               /* where it ends */
+    uint32_t positions;                     /* of the whole prompt, as told and guessed */
 };
 
 /* For every holder in `of` the longest prefix it holds. `touch`: counts as use of these links. */

@@ -268,11 +268,11 @@ struct msg_reply {
     struct bytes ids; /* before TOKENS: TOKEN_ID_BYTES for each token it stands for, or none */
 };
 struct msg_work {
-    uint64_t ticket;      /* the broker's name for the request; unique in this run of the broker */
-    uint32_t attempt;     /* from 1 */
-    uint32_t deadline_ms; /* what is left */
-    uint64_t seed;        /* drawn by the broker, for a request that has none; 0: draw one */
-    struct bytes replay;  /* TOKEN_ID_BYTES for each token of the answer that the client has */
+    uint64_t ticket;       /* the broker's name for the request; unique in this run of the broker */
+    uint32_t attempt;      /* from 1 */
+    uint32_t deadline_ms;  /* what is left */
+    uint64_t seed;         /* drawn by the broker, for a request that has none; 0: draw one */
+    struct bytes replay;   /* TOKEN_ID_BYTES for each token of the answer that the client has */
     uint64_t replay_bytes; /* of the answer's text that the client has */
 };
 #define TOKEN_ID_BYTES 4 /* an id on the wire: i32, little-endian */

@@ -2,8 +2,13 @@
 add_executable(bench-engine bench/bench_engine.c bench/bench_engine_measure.c
   bench/bench_engine_work.c bench/bench_engine_text.c bench/bench_engine_tile.c
   bench/bench_engine_peers.c bench/bench_engine_show.c bench/bench_engine_plot.c
-  bench/limits.c bench/peaks.c bench/child.c support/temp.c)
-target_link_libraries(bench-engine PRIVATE quire_engine quire_drawing PkgConfig::JANSSON m)
+  bench/blas.c bench/limits.c bench/peaks.c bench/child.c support/temp.c)
+target_link_libraries(bench-engine PRIVATE quire_engine quire_drawing PkgConfig::JANSSON ${CMAKE_DL_LIBS} m)
+# OpenBLAS is opened at run time (blas.h says why); only its header is needed here.
+get_target_property(blas_include PkgConfig::BLAS INTERFACE_INCLUDE_DIRECTORIES)
+if(blas_include)
+  target_include_directories(bench-engine SYSTEM PRIVATE ${blas_include})
+endif()
 
 # What the broker costs beside a proxy; tests/bench/broker runs it.
 add_executable(bench-broker bench/bench_broker.c bench/broker_stub.c bench/broker_traffic.c

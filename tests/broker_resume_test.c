@@ -313,6 +313,8 @@ static void test_workers_that_leave_hand_it_on_unharmed(void **state) {
     world_fail(&w, third, t, 3, 1, ERR_BUSY); /* three attempts and no more */
     assert_int_equal(world_count(&w, ACTION_WORK), 2);
     assert_int_equal(world_count(&w, ACTION_ERROR), 1);
+    /* not "busy", which says that nothing was begun and invites to ask again unseen */
+    assert_int_equal(world_last(&w, ACTION_ERROR)->code, ERR_WORKER_LOST);
     assert_null(world_note(&w, NOTE_CONTENT_REFUSED));
     world_close(&w);
 }

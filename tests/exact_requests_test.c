@@ -132,7 +132,7 @@ static void play(struct world *w, const struct engine_options *o,
                 continue;
             if (!a->done)
                 fail_msg("%s", a->why);
-            (void)asker_same(a, places[i].asked->plain);
+            asker_same(a, places[i].asked->plain);
             reused += a->end.usage.reused_positions;
             free(a);
             places[i].asker = NULL;

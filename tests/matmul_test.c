@@ -12,7 +12,6 @@
 #include <string.h>
 
 #include "tests/support/random_weight.h"
-#include "worker/engine/blas.h"
 #include "worker/engine/matmul.h"
 #include "worker/engine/matmul_job.h"
 #include "worker/engine/pack_plan.h"
@@ -303,18 +302,6 @@ static void test_several_products_share_a_round(void **state) {
     }
 }
 
-static void test_blas_runs_kernels_of_this_cpu(void **state) {
-    (void)state;
-    assert_int_equal(blas_open(NULL), 0);
-    assert_int_equal(blas_open(NULL), 0); /* again is fine */
-    if (getenv("OPENBLAS_CORETYPE") != NULL)
-        skip();
-    if (quant_isa_chosen() == QUANT_ISA_AVX512)
-        assert_string_equal(blas_core(), "SkylakeX");
-    if (quant_isa_chosen() == QUANT_ISA_AVX2)
-        assert_string_equal(blas_core(), "Haswell");
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_type_and_count_of_rows_equals_the_definition),
@@ -324,7 +311,6 @@ int main(void) {
         cmocka_unit_test(test_every_split_of_rows_and_every_team_gives_the_same_bits),
         cmocka_unit_test(test_blocks_of_rows_give_the_same_bits),
         cmocka_unit_test(test_several_products_share_a_round),
-        cmocka_unit_test(test_blas_runs_kernels_of_this_cpu),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

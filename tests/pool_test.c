@@ -19,6 +19,7 @@
 #include "tests/support/pool.h"
 
 #define ENDLESS 3500 /* tokens; far more than a test waits for */
+#define LONG 1500    /* tokens that take longer than it takes to find who computes them */
 
 struct crowd {
     uint8_t ids[16][QUIRE_ID_BYTES];
@@ -143,6 +144,34 @@ static void test_a_worker_killed_before_its_first_token_loses_nothing(void **sta
     free(c);
 }
 
+static void test_a_worker_killed_in_the_middle_is_followed_by_the_other(void **state) {
+    (void)state;
+    struct pool p;
+    struct crowd *c = crowd_open();
+    struct pool_answer *plain = calloc(1, sizeof *plain);
+    struct quire_request *request = pool_question("Go on", NULL, LONG);
+    assert_non_null(plain);
+    pool_open(&p, (struct pool_options){.workers = 2});
+    pool_ask(&p, request, plain);
+    assert_int_equal(quire_send(p.client, request, c->ids[0], NULL), 0);
+    pool_collect(p.client, 1, c->ids, c->answers, true);
+    int killed = busy_worker(&p);
+    assert_in_range(killed, 0, 1);
+    process_kill(&p.workers[killed]);
+    pool_collect(p.client, 1, c->ids, c->answers, false);
+    assert_int_equal(c->answers[0].end.kind, QUIRE_DONE);
+    assert_int_equal(c->answers[0].n_tokens, LONG);
+    assert_int_equal(c->answers[0].size, plain->size);
+    assert_memory_equal(c->answers[0].text, plain->text, plain->size);
+    assert_string_equal(c->answers[0].end.worker, killed == 0 ? "w1" : "w0");
+    assert_int_equal(c->answers[0].end.attempts, 2);
+    assert_int_equal(pool_stats(&p).resumed, 1);
+    quire_request_free(request);
+    pool_close(&p);
+    free(plain);
+    free(c);
+}
+
 static void test_an_answer_that_nobody_can_go_on_with_is_an_error(void **state) {
     (void)state;
     struct pool p;
@@ -181,7 +210,7 @@ static void test_a_drained_worker_finishes_and_gets_nothing_new(void **state) {
     struct pool p;
     struct crowd *c = crowd_open();
     pool_open(&p, (struct pool_options){.workers = 2});
-    send_n(&p, c, 1, "Go on", NULL, 400);
+    send_n(&p, c, 1, "Go on", NULL, LONG);
     pool_collect(p.client, 1, c->ids, c->answers, true);
     int drained = busy_worker(&p);
     assert_in_range(drained, 0, 1);
@@ -200,7 +229,7 @@ static void test_a_drained_worker_finishes_and_gets_nothing_new(void **state) {
     free(new_ones);
     pool_collect(p.client, 1, c->ids, c->answers, false);
     assert_int_equal(c->answers[0].end.kind, QUIRE_DONE);
-    assert_int_equal(c->answers[0].n_tokens, 400);
+    assert_int_equal(c->answers[0].n_tokens, LONG);
     assert_string_equal(c->answers[0].end.worker, name);
     struct quire_worker w;
     assert_true(pool_worker(&p, drained, &w));
@@ -378,12 +407,12 @@ static void test_a_worker_told_to_stop_finishes_its_answer(void **state) {
     struct pool p;
     struct crowd *c = crowd_open();
     pool_open(&p, (struct pool_options){.workers = 1});
-    send_n(&p, c, 1, "Go on", NULL, 300);
+    send_n(&p, c, 1, "Go on", NULL, LONG);
     pool_collect(p.client, 1, c->ids, c->answers, true);
     process_signal(&p.workers[0], SIGTERM);
     pool_collect(p.client, 1, c->ids, c->answers, false);
     assert_int_equal(c->answers[0].end.kind, QUIRE_DONE);
-    assert_int_equal(c->answers[0].n_tokens, 300);
+    assert_int_equal(c->answers[0].n_tokens, LONG);
     int status = process_wait(&p.workers[0], PROCESS_WAIT_MS);
     assert_true(status >= 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0);
     pool_close(&p);
@@ -395,6 +424,7 @@ int main(void) {
         cmocka_unit_test(test_two_workers_share_the_load),
         cmocka_unit_test(test_an_answer_tells_what_it_cost),
         cmocka_unit_test(test_a_worker_killed_before_its_first_token_loses_nothing),
+        cmocka_unit_test(test_a_worker_killed_in_the_middle_is_followed_by_the_other),
         cmocka_unit_test(test_an_answer_that_nobody_can_go_on_with_is_an_error),
         cmocka_unit_test(test_a_thawed_worker_comes_back_and_its_late_words_are_dropped),
         cmocka_unit_test(test_a_drained_worker_finishes_and_gets_nothing_new),

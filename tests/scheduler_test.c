@@ -79,7 +79,7 @@ static void test_requests_together_answer_as_alone(void **state) {
     asker_run(&p);
     for (int i = 0; i < 4; i++) {
         assert_true(together[i]->done);
-        (void)asker_same(alone[i], together[i]);
+        asker_same(alone[i], together[i]);
         assert_int_equal(alone[i]->end.reason, together[i]->end.reason);
         free(alone[i]);
         free(together[i]);
@@ -101,7 +101,7 @@ static void test_chunks_make_no_difference(void **state) {
     struct scheduler_options tiny = {.max_pictures = 1, .chunk = 7, .chunk_shared = 3};
     asker_pool_open(&p, &seeing, &tiny);
     asker_alone(&p, small);
-    (void)asker_same(whole, small);
+    asker_same(whole, small);
     asker_pool_close(&p);
     free(whole);
     free(small);
@@ -399,7 +399,7 @@ static void test_requests_wait_for_pages_and_then_run(void **state) {
     }
     for (int i = 0; i < 3; i++) {
         assert_true(a[i]->done);
-        (void)asker_same(a[i], a[0]);
+        asker_same(a[i], a[0]);
     }
     for (int i = 0; i < 3; i++)
         free(a[i]);
@@ -440,7 +440,7 @@ static void test_the_seed_that_done_names_draws_the_same_again(void **state) {
     a[1]->request.sampling.has_seed = true;
     a[1]->request.sampling.seed = a[0]->end.seed;
     asker_alone(&p, a[1]);
-    (void)asker_same(a[0], a[1]);
+    asker_same(a[0], a[1]);
     assert_int_equal(a[1]->end.seed, a[0]->end.seed);
     asker_alone(&p, a[2]); /* another seed is drawn, and so another answer */
     assert_int_not_equal(a[2]->end.seed, a[0]->end.seed);

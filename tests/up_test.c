@@ -201,6 +201,19 @@ static void test_pinned_workers_have_cpus_of_their_own(void **state) {
     finish(&l);
 }
 
+static void test_settings_of_workers_reach_them(void **state) {
+    (void)state;
+    struct local_pool l;
+    start_with(&l, "--kv-type=f12");
+    int status = process_wait(&l.up, PROCESS_WAIT_MS);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) != 0);
+    char *said = process_read_file(l.out);
+    assert_non_null(strstr(said, "quire-worker: "));
+    assert_non_null(strstr(said, "f12"));
+    free(said);
+    finish(&l);
+}
+
 static void test_a_missing_model_ends_it_with_one_sentence(void **state) {
     (void)state;
     struct temp_dir dir;
@@ -223,6 +236,7 @@ int main(void) {
         cmocka_unit_test(test_a_second_pool_in_the_same_place_is_refused),
         cmocka_unit_test(test_an_ignored_hangup_stays_ignored),
         cmocka_unit_test(test_pinned_workers_have_cpus_of_their_own),
+        cmocka_unit_test(test_settings_of_workers_reach_them),
         cmocka_unit_test(test_a_missing_model_ends_it_with_one_sentence),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -133,6 +133,14 @@ static void test_a_broker_address_that_is_none_is_a_wrong_use(void **state) {
 
 /* ---- a worker at work ---- */
 
+/* A second or more of work, in messages so large that the engine waits while nobody reads them. */
+static void ask_at_length(struct stage *s, uint8_t ticket) {
+    struct question q;
+    question_make(&q, ticket, false, ENDLESS);
+    q.request.logprobs = LIMIT_LOGPROBS;
+    fake_send_work(&s->broker, ticket, &q.request, NULL, 0);
+}
+
 static void test_ready_says_who_is_there(void **state) {
     (void)state;
     struct stage s;
@@ -460,7 +468,7 @@ static void test_sigterm_lets_requests_finish(void **state) {
     struct msg_done done;
     stage_open(&s, NULL, NULL);
     stage_come_up(&s);
-    stage_ask(&s, 1, false, 600);
+    ask_at_length(&s, 1);
     stage_expect_tokens(&s, 1);
     process_signal(&s.worker, SIGTERM);
     fake_wait_draining(&s.broker, true);
@@ -476,7 +484,7 @@ static void test_sigterm_lets_requests_finish(void **state) {
         }
     }
     assert_int_equal(done_decode(&done, fake_frame(&s.broker), NULL), 0);
-    assert_int_equal(done.usage.answer_tokens, 600);
+    assert_int_equal(done.usage.answer_tokens, ENDLESS);
     assert_true(refused);
     assert_int_equal(fake_next(&s.broker), MSG_GOODBYE);
     stage_expect_exit(&s, 0);
@@ -548,10 +556,7 @@ static void test_a_broker_that_does_not_read_stops_the_engine_and_loses_nothing(
     struct msg_done done;
     stage_open(&s, NULL, NULL);
     stage_come_up(&s);
-    struct question q;
-    question_make(&q, 1, false, ENDLESS);
-    q.request.logprobs = LIMIT_LOGPROBS; /* makes every message large */
-    fake_send_work(&s.broker, 1, &q.request, NULL, 0);
+    ask_at_length(&s, 1);
     unsigned long ticks = wait_until_idle(&s.worker);
     stage_expect_done(&s, 1, &done);
     assert_true(cpu_ticks(&s.worker) > ticks + ticks / 5); /* it had stopped half way */

@@ -10,9 +10,9 @@
 #include "worker/job.h"
 
 struct assignment {
-    struct job job; /* borrows from what follows */
+    struct job job;       /* borrows from what follows */
     struct msg_work work; /* its replay borrows from the frames */
-    bool silenced; /* nobody wants its answer any more: what comes of it is dropped */
+    bool silenced;        /* nobody wants its answer any more: what comes of it is dropped */
     struct request request;
     struct bytes pictures[LIMIT_PICTURES];
     struct chain chain;

@@ -33,6 +33,9 @@ static int replay_token(struct task *t, int32_t id, struct error *e) {
     if (id < 0 || id >= t->world->engine->text.n_vocab)
         return error_set(e, ERR_BAD_MESSAGE, "replay: token %u is %d, which the model has not",
                          t->n_tokens, id);
+    if (tokenizer_ends(t->world->engine->tokenizer, id))
+        return error_set(e, ERR_BAD_MESSAGE, "replay: token %u is %d, which ends answers",
+                         t->n_tokens, id);
     if (t->stream.stopped)
         return error_set(e, ERR_BAD_MESSAGE, "replay: a stop string ended the answer after %u",
                          t->n_tokens);

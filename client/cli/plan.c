@@ -37,6 +37,8 @@ void up_pool_items(struct up *u, struct config_item *items) {
         {"kv-memory", 0, CONFIG_BYTES, &u->kv_bytes, 1 << 20, 1e15, "SIZE",
          "memory for keys and values of each worker\n(up to 1G, all together a quarter of the "
          "machine's)"},
+        {"kv-type", 0, CONFIG_TEXT, &u->kv_type, 0, 0, "TYPE",
+         "f16, f32 or q8_0: how keys and values are kept (f16)"},
         {"feature-memory", 0, CONFIG_BYTES, &u->feature_bytes, 1, 1e15, "SIZE",
          "memory for embeddings of pictures of each worker"},
         {"credits", 0, CONFIG_INT, &u->credits, 1, UP_MAX_CREDITS, "N",
@@ -45,6 +47,9 @@ void up_pool_items(struct up *u, struct config_item *items) {
          "how long prompts that are being read may delay the\nnext token of others' answers (200)"},
         {"context", 0, CONFIG_INT, &u->context, 16, 1e7, "N",
          "the longest prompt and answer, in positions"},
+        {"packs", 0, CONFIG_TEXT, &u->packs, 0, 0, "DIR",
+         "where packed weights are kept for all workers; empty:\neach worker has its own copy in "
+         "memory (quire in the\nuser's cache directory)"},
         {"chat-template", 0, CONFIG_TEXT, &u->template, 0, 0, "NAME",
          "smolvlm, chatml, llama3, vicuna or gemma"},
         {"policy", 0, CONFIG_TEXT, &u->policy, 0, 0, "NAME",
@@ -152,7 +157,9 @@ static void describe_children(struct up *u) {
         add_pair(w, "--max-step-ms", step);
         add_pair(w, "--credits", credits);
         add_pair(w, "--kv-memory", kv);
+        add_pair(w, "--kv-type", u->kv_type);
         add_pair(w, "--feature-memory", features);
+        add_pair(w, "--packs", u->packs);
         add_pair(w, "--context", context);
         add_pair(w, "--drain-seconds", drain);
         add_pair(w, "--log-level", u->log_level);

@@ -51,6 +51,7 @@ struct up {
     bool pin;
     struct share shares[UP_MAX_CHILDREN - 1];
     const char *model, *mmproj, *template, *log_level, *policy, *index, *secret;
+    const char *kv_type, *packs; /* NULL: not set */
     const char *clients_flag, *endpoint_flag;
     /* What the broker serves, and where the workers and we reach it. */
     char clients[UP_ENDPOINTS_BYTES], workers_endpoint[UP_ENDPOINTS_BYTES];
@@ -65,7 +66,7 @@ struct up {
     bool announced;
 };
 
-#define UP_POOL_ITEMS 16
+#define UP_POOL_ITEMS 18
 /* Defaults, and the flags that say how a pool is, whoever starts it: fills
  * items[0..UP_POOL_ITEMS-1]. */
 void up_defaults(struct up *u);

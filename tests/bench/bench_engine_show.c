@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "worker/engine/blas.h"
+#include "tests/bench/blas.h"
 #include "worker/engine/quant_inside.h"
 
 static const char *isa(void) {

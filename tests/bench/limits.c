@@ -9,8 +9,8 @@
 #include <sys/mman.h>
 
 #include "common/clock.h"
+#include "tests/bench/blas.h"
 #include "tests/bench/peaks.h"
-#include "worker/engine/blas.h"
 
 #define SIDE 1536                      /* of the square matrices */
 #define READ_BYTES ((size_t)768 << 20) /* far more than any cache */

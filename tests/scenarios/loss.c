@@ -145,6 +145,28 @@ static void scenario_33_of_a_restarted_worker_nothing_is_believed(void **state) 
 #endif
 #define UNDER_WAY 3
 
+/* The one that has most requests now. */
+static int busiest(struct stage *s) {
+    struct quire_worker w;
+    uint32_t most = 0;
+    int found = 0;
+    for (int i = 0; i < s->workers; i++)
+        if (pool_worker(&s->pool, i, &w) && w.in_flight > most) {
+            most = w.in_flight;
+            found = i;
+        }
+    return found;
+}
+
+/* An answer whose worker may have been killed: another one went on with it, or that one when it was
+ * there again. Only where there is no other may the wait have been too short. */
+static void check_broken(const struct stage *s, const struct answer *a) {
+    if (a->end.kind == QUIRE_DONE || s->workers > 1)
+        same_answer(a, &s->cold);
+    else
+        assert_int_equal(a->end.error.code, ERR_WORKER_LOST);
+}
+
 static void scenario_34_a_worker_killed_while_it_stores_pages_leaves_no_half_of_one(void **state) {
     struct stage *s = *state;
     struct talk *talks = calloc(UNDER_WAY, sizeof *talks);
@@ -161,28 +183,29 @@ static void scenario_34_a_worker_killed_while_it_stores_pages_leaves_no_half_of_
             talks[i] = t;
             talk_at_length(&talks[i], 40 + 4 * round + i);
             talk_retell(&talks[i], talks[i].n_parts - 1, text);
-            talks[i].max_tokens = 16;
+            talks[i].max_tokens = ANSWER_TOKENS - 1;
             struct quire_request *r = talk_request(&talks[i], NULL);
             assert_int_equal(quire_send(s->pool.client, r, ids[i], NULL), 0);
             quire_request_free(r);
         }
-        nap_ms(below(round % 2 == 0 ? 60 : 400));
-        restart_worker(s, (int)(round % (uint32_t)s->workers));
+        if (round % 2 == 0)
+            nap_ms(below(60));
+        else
+            answers_collect(s->pool.client, UNDER_WAY, ids, answers, true);
+        restart_worker(s, busiest(s));
         answers_collect(s->pool.client, UNDER_WAY, ids, answers, false);
         stage_forget(s, NULL);
         s->evicts = true; /* the oracle does not know what these requests left */
         for (uint32_t i = 0; i < UNDER_WAY; i++) {
-            /* Asked again it is right, and so was what came before, if it came. */
+            /* Asked again it is right, and so was what came before. */
             stage_pretend(s, &talks[i]);
             stage_ask(s, &talks[i]);
-            if (answers[i].end.kind == QUIRE_DONE)
-                (void)same_answer(&answers[i], &s->cold);
-            else
-                assert_int_equal(answers[i].end.error.code, ERR_WORKER_LOST);
+            check_broken(s, &answers[i]);
         }
         stage_forget(s, NULL);
         s->evicts = false;
     }
+    print_message("%u answers were taken up\n", (uint32_t)pool_stats(&s->pool).resumed);
     free(talks);
     free(answers);
 }

@@ -2,7 +2,7 @@
  *
  * stage_ask sends a request warm, to a pool that has heard all that came before, and then cold: the
  * same request for a tenant whom nobody knows, and tenants share nothing (scenario 19 shows that).
- * The two answers must be equal, and what the worker says it reused and encoded must be exactly
+ * The two answers must be equal to the bit, and what the worker says it reused and encoded must be exactly
  * what the oracle finds that this worker could. A scenario then only has to say what it is about.
  */
 #ifndef QUIRE_TESTS_SCENARIOS_STAGE_H
@@ -56,7 +56,6 @@ struct stage {
     bool evicts;        /* memory is short: less may be reused than the oracle finds */
     uint32_t n_tenants;
     uint32_t n_expected, n_strayed; /* calls of stage_expect, and where another worker was chosen */
-    float largest;                  /* difference between two equal log-probabilities */
 };
 
 /* What `main` was called with: how many workers a stage has. */

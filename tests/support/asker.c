@@ -7,14 +7,12 @@
 #include <stdint.h>
 
 #include <cmocka.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/clock.h"
 #include "common/utf8.h"
-#include "tests/support/same_answer.h"
 
 static void take_entries(struct asker *a, const struct msg_tokens *tokens) {
     for (uint32_t i = 0; tokens->entries != NULL && i < tokens->n_tokens; i++) {
@@ -22,8 +20,10 @@ static void take_entries(struct asker *a, const struct msg_tokens *tokens) {
         assert_true(a->n_entries < ASKER_TOKENS && entry->n_others <= ASKER_OTHERS);
         assert_int_equal(entry->n_others, a->request.logprobs);
         a->ids[a->n_entries] = entry->id;
-        for (size_t k = 0; k < entry->n_others; k++)
+        for (size_t k = 0; k < entry->n_others; k++) {
+            a->other_ids[a->n_entries][k] = entry->others[k].id;
             a->others[a->n_entries][k] = entry->others[k].logprob;
+        }
         a->logprobs[a->n_entries++] = entry->self.logprob;
     }
 }
@@ -140,29 +140,35 @@ struct asker *asker_make(const char *text, const struct bytes *picture, uint32_t
     return a;
 }
 
-/* Where logits differ by SAME_LOGPROB, the logarithms of their shares differ by twice that. */
-#define SAME_SHARE (2 * SAME_LOGPROB)
-
-static float larger(float difference, float x, float y) {
-    float d = fabsf(x - y);
-    if (d > SAME_SHARE)
-        fail_msg("%g and %g differ by %g", (double)x, (double)y, (double)d);
-    return d > difference ? d : difference;
+static bool same_float(float x, float y) {
+    return memcmp(&x, &y, sizeof x) == 0;
 }
 
-float asker_same(const struct asker *a, const struct asker *b) {
-    float largest = 0;
-    assert_int_equal(a->n_tokens, b->n_tokens);
-    assert_int_equal(a->n_entries, b->n_entries);
-    assert_memory_equal(a->ids, b->ids, a->n_entries * sizeof a->ids[0]);
-    for (uint32_t i = 0; i < a->n_entries; i++) {
-        largest = larger(largest, a->logprobs[i], b->logprobs[i]);
-        for (uint32_t k = 0; k < a->request.logprobs && k < b->request.logprobs; k++)
-            largest = larger(largest, a->others[i][k], b->others[i][k]);
+void asker_same_entries(const struct asker *a, uint32_t first, const struct asker *b,
+                        uint32_t b_first, uint32_t n) {
+    assert_true(first + n <= a->n_entries && b_first + n <= b->n_entries);
+    assert_int_equal(a->request.logprobs, b->request.logprobs);
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t x = first + i, y = b_first + i;
+        if (a->ids[x] != b->ids[y] || !same_float(a->logprobs[x], b->logprobs[y]))
+            fail_msg("token %u: %d with %.9g, and %d with %.9g the other time; %u and %u positions "
+                     "were reused",
+                     x, a->ids[x], (double)a->logprobs[x], b->ids[y], (double)b->logprobs[y],
+                     a->end.usage.reused_positions, b->end.usage.reused_positions);
+        assert_memory_equal(a->other_ids[x], b->other_ids[y], sizeof a->other_ids[x]);
+        assert_memory_equal(a->others[x], b->others[y], sizeof a->others[x]);
     }
-    assert_string_equal(a->text, b->text);
+}
+
+void asker_same(const struct asker *a, const struct asker *b) {
+    assert_int_equal(a->n_entries, b->n_entries);
+    asker_same_entries(a, 0, b, 0, a->n_entries);
+    assert_int_equal(a->n_tokens, b->n_tokens);
+    assert_memory_equal(a->told, b->told, a->n_tokens * sizeof a->told[0]);
+    assert_int_equal(a->text_size, b->text_size);
+    assert_memory_equal(a->text, b->text, a->text_size);
     assert_int_equal(a->end.reason, b->end.reason);
-    return largest;
+    assert_int_equal(a->end.usage.prompt_positions, b->end.usage.prompt_positions);
 }
 
 /* ---- an engine with a scheduler ---- */

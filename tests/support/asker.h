@@ -30,7 +30,8 @@ struct asker {
     uint32_t n_steps;
     int32_t ids[ASKER_TOKENS];
     float logprobs[ASKER_TOKENS];
-    float others[ASKER_TOKENS][ASKER_OTHERS]; /* the likeliest tokens' log-probabilities */
+    int32_t other_ids[ASKER_TOKENS][ASKER_OTHERS]; /* the likeliest tokens */
+    float others[ASKER_TOKENS][ASKER_OTHERS];      /* their log-probabilities */
     uint32_t n_entries;
     uint32_t n_prefill, n_picture; /* PROGRESS of either stage */
     uint32_t last_total;
@@ -57,9 +58,11 @@ bool asker_ended(const struct asker *a);
 /* A scheduler_outcome for jobs that are askers. */
 void asker_outcome(void *arg, struct job *job, const struct outcome *o);
 
-/* Fails unless both answers are the same, with log-probabilities as equal as same_answer.h asks
- * for. Returns the largest difference. */
-float asker_same(const struct asker *a, const struct asker *b);
+/* Fails unless both answers are the same: tokens, log-probabilities to the bit, text, end. */
+void asker_same(const struct asker *a, const struct asker *b);
+/* Fails unless a's entries from `first` on, n of them, are those of b from b_first on. */
+void asker_same_entries(const struct asker *a, uint32_t first, const struct asker *b,
+                        uint32_t b_first, uint32_t n);
 
 /* ---- an engine with a scheduler ---- */
 

@@ -7,7 +7,6 @@
 #include <stdint.h>
 
 #include <cmocka.h>
-#include <math.h>
 #include <string.h>
 
 #include "common/clock.h"
@@ -71,53 +70,34 @@ void answers_collect(struct quire_client *client, size_t n, uint8_t (*ids)[QUIRE
     }
 }
 
-static const struct answer_choice *find(const struct answer_token *t, int32_t id) {
-    for (size_t i = 0; i < t->n_others; i++)
-        if (t->others[i].id == id)
-            return &t->others[i];
-    return NULL;
+static bool same_choice(const struct answer_choice *a, const struct answer_choice *b) {
+    return a->id == b->id && memcmp(&a->logprob, &b->logprob, sizeof a->logprob) == 0;
 }
 
-/* A token that only one of the lists has must be at its end, among equals. */
-static float compare_others(const struct answer_token *a, const struct answer_token *b,
-                            uint32_t step) {
-    float largest = fabsf(a->chosen.logprob - b->chosen.logprob);
-    if (a->chosen.id != b->chosen.id)
-        largest = 0;
+static void check_choice(const struct answer_choice *a, const struct answer_choice *b,
+                         uint32_t step, const char *what) {
+    if (!same_choice(a, b))
+        fail_msg("token %u, %s: %d with %.9g, and %d with %.9g the other time", step, what, a->id,
+                 (double)a->logprob, b->id, (double)b->logprob);
+}
+
+static void check_token(const struct answer_token *a, const struct answer_token *b, uint32_t step) {
+    check_choice(&a->chosen, &b->chosen, step, "chosen");
     assert_int_equal(a->n_others, b->n_others);
-    for (size_t i = 0; i < a->n_others; i++) {
-        const struct answer_choice *x = &a->others[i], *y = find(b, x->id);
-        float other = y != NULL ? y->logprob : b->others[b->n_others - 1].logprob;
-        float difference = fabsf(x->logprob - other);
-        if (difference > SAME_LOGPROB)
-            fail_msg("token %d at step %u has %g, and %g the other time", x->id, step,
-                     (double)x->logprob, (double)other);
-        largest = difference > largest && y != NULL ? difference : largest;
-    }
-    return largest;
+    for (size_t i = 0; i < a->n_others; i++)
+        check_choice(&a->others[i], &b->others[i], step, "among the likeliest");
 }
 
-static bool is_close(const struct answer_token *t) {
-    return t->n_others >= 2 && fabsf(t->others[0].logprob - t->others[1].logprob) <= SAME_LOGPROB;
-}
-
-float same_answer(const struct answer *warm, const struct answer *cold) {
-    float largest = 0;
-    if (warm->end.kind != QUIRE_DONE || cold->end.kind != QUIRE_DONE)
-        fail_msg("no answer: \"%s\", \"%s\"", warm->end.error.text, cold->end.error.text);
-    for (uint32_t i = 0; i < warm->n_tokens && i < cold->n_tokens; i++) {
-        const struct answer_token *a = &warm->tokens[i], *b = &cold->tokens[i];
-        float difference = compare_others(a, b, i);
-        largest = difference > largest ? difference : largest;
-        if (a->chosen.id != b->chosen.id && is_close(a) && is_close(b))
-            return largest;
-        assert_int_equal(a->chosen.id, b->chosen.id);
-        if (largest > SAME_LOGPROB)
-            fail_msg("step %u differs by %g", i, (double)largest);
-    }
-    assert_string_equal(warm->text, cold->text);
-    assert_int_equal(warm->n_tokens, cold->n_tokens);
-    assert_int_equal(warm->end.finish, cold->end.finish);
-    assert_int_equal(warm->end.usage.prompt_positions, cold->end.usage.prompt_positions);
-    return largest;
+void same_answer(const struct answer *one, const struct answer *other) {
+    const struct quire_event *a = &one->end, *b = &other->end;
+    if (a->kind != QUIRE_DONE || b->kind != QUIRE_DONE)
+        fail_msg("no answer: \"%s\", \"%s\"", a->error.text, b->error.text);
+    for (uint32_t i = 0; i < one->n_tokens && i < other->n_tokens; i++)
+        check_token(&one->tokens[i], &other->tokens[i], i);
+    assert_int_equal(one->n_tokens, other->n_tokens);
+    assert_int_equal(one->size, other->size);
+    assert_memory_equal(one->text, other->text, one->size);
+    assert_int_equal(a->finish, b->finish);
+    assert_int_equal(a->usage.prompt_positions, b->usage.prompt_positions);
+    assert_int_equal(a->usage.answer_tokens, b->usage.answer_tokens);
 }

@@ -1,8 +1,7 @@
 /* same_answer.h - answers as they come, and the one comparison of what must be equal.
  *
- * A cache hit must not change an answer. How equal "equal" is stands here and nowhere else: as long
- * as the engine's sums depend on how a prompt was cut into chunks, two log-probabilities may differ
- * a little. */
+ * Neither a cache hit, nor other requests beside it, nor another worker may change an answer. How
+ * equal "equal" is stands here and nowhere else: to the bit. */
 #ifndef QUIRE_TESTS_SUPPORT_SAME_ANSWER_H
 #define QUIRE_TESTS_SUPPORT_SAME_ANSWER_H
 
@@ -11,8 +10,6 @@
 #include <stdint.h>
 
 #include "client/quire.h"
-
-#define SAME_LOGPROB 1e-3F /* largest difference of two that are equal */
 
 #define ANSWER_TOKENS 64 /* that are kept; more fail the test */
 #define ANSWER_OTHERS 5  /* alternatives of each; what quire_options.logprobs should ask for */
@@ -45,9 +42,8 @@ void answer_take(struct answer *a, const struct quire_event *event);
 void answers_collect(struct quire_client *client, size_t n, uint8_t (*ids)[QUIRE_ID_BYTES],
                      struct answer *answers, bool only_begin);
 
-/* The test fails unless both are whole answers of the same text, tokens and log-probabilities.
- * Where the two likeliest tokens are closer than SAME_LOGPROB either may be chosen, and what comes
- * after that is not compared. Returns the largest difference of two log-probabilities. */
-float same_answer(const struct answer *warm, const struct answer *cold);
+/* The test fails unless both are whole answers that end alike, of as many positions and tokens,
+ * with the same text, tokens, alternatives and log-probabilities, all to the bit. */
+void same_answer(const struct answer *one, const struct answer *other);
 
 #endif

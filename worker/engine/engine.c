@@ -15,6 +15,9 @@
 
 #define MIB ((size_t)1 << 20)
 #define TYPES_MAX 32 /* quant type ids are below */
+/* Counts changes of what any sum gives to the last bit. Streams move, and pages are believed in, only
+ * between engines of the same number. */
+#define ARITHMETIC 1
 
 static int open_text(struct engine *g, const struct engine_options *o, struct error *e) {
     int rc = gguf_open(&g->text_file, o->model, e);
@@ -146,8 +149,7 @@ static int choose_context(struct engine *g, const struct engine_options *o, stru
 
 static int open_pages(struct engine *g, const struct engine_options *o, size_t kv_bytes,
                       struct error *e) {
-    struct pages_shape shape = {g->text.n_layer, g->text.n_head_kv, g->text.head_dim,
-                                o->kv_type};
+    struct pages_shape shape = {g->text.n_layer, g->text.n_head_kv, g->text.head_dim, o->kv_type};
     int rc = pages_open(&g->pages, shape, kv_bytes, e);
     if (rc < 0)
         return rc;
@@ -207,11 +209,12 @@ static int open_compute(struct engine *g, const struct engine_options *o, struct
     return rc == 0 ? check_scratch(g, e) : rc;
 }
 
-/* Pages are alike only if the same conversation becomes the same tokens, and these the same keys and
- * values: the template and the type of keys and values count. */
+/* Pages are alike only if the same conversation becomes the same tokens, and these the same keys
+ * and values: the template, the type of keys and values and the arithmetic count. */
 static void take_fingerprint(struct engine *g) {
     model_fingerprint(g->text_file, g->vision_file, g->fingerprint);
-    XXH64_hash_t seed = (XXH64_hash_t)g->template | (XXH64_hash_t)pages_shape(g->pages).type << 32;
+    XXH64_hash_t seed = (XXH64_hash_t)g->template | (XXH64_hash_t)pages_shape(g->pages).type << 32 |
+                        (XXH64_hash_t)ARITHMETIC << 40;
     XXH128_canonical_t canonical;
     XXH128_hash_t hash = XXH3_128bits_withSeed(g->fingerprint, sizeof g->fingerprint, seed);
     XXH128_canonicalFromHash(&canonical, hash);

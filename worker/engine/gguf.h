@@ -29,7 +29,7 @@ struct gguf_tensor {
 };
 
 /* Maps path read-only. *out is the caller's, given back to gguf_close. ERR_NOT_FOUND, ERR_IO,
- * ERR_BAD_MODEL, ERR_UNSUPPORTED (big endian, version, split file), ERR_NOMEM; *out is NULL then. */
+ * ERR_BAD_MODEL, ERR_UNSUPPORTED (big endian, version, split file), ERR_NOMEM; then *out is NULL */
 int gguf_open(struct gguf **out, const char *path, struct error *e);
 void gguf_close(struct gguf *g); /* NULL is fine */
 
@@ -54,7 +54,7 @@ int gguf_get_bool(const struct gguf *g, const char *key, bool *out, bool *found,
 int gguf_get_string(const struct gguf *g, const char *key, struct bytes *out, bool *found,
                     struct error *e);
 
-/* Arrays: borrowed iterators. Strings are walked in order (each one's length was checked at open). */
+/* Arrays: borrowed iterators. Strings are walked in order (their lengths were checked at open). */
 struct gguf_array {
     uint32_t element_type; /* GGUF value type id */
     size_t count;

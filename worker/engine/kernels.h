@@ -24,8 +24,6 @@ struct kernels {
                        float *out);
     /* x[i] = x[i] / 2 * (1 + tanh(sqrt(2/pi) * (x[i] + 0.044715 x[i]^3))), within 1e-6 */
     void (*gelu)(float *x, int32_t n);
-    void (*to_halves)(const float *x, int32_t n, uint16_t *out);
-    void (*from_halves)(const uint16_t *x, int32_t n, float *out);
 };
 
 const struct kernels *kernels_of(enum quant_isa isa); /* falls back to lesser sets */

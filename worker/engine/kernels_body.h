@@ -133,21 +133,6 @@ static void rotate(float *x, int32_t n_head, int32_t head_dim, const float *cosi
         }
 }
 
-static void to_halves(const float *x, int32_t n, uint16_t *out) {
-    for (int32_t i = 0; i < n; i += V_LANES) {
-        int32_t count = n - i < V_LANES ? n - i : V_LANES;
-        v_store_half_n(out + i, v_load_n(x + i, count), count);
-    }
-}
-
-static void from_halves(const uint16_t *x, int32_t n, float *out) {
-    int32_t i = 0;
-    for (; i + V_LANES <= n; i += V_LANES)
-        v_store(out + i, v_load_half(x + i));
-    if (i < n)
-        v_store_n(out + i, v_load_half_n(x + i, n - i), n - i);
-}
-
 const struct kernels KERNELS = {
     .exponentials = exponentials,
     .highest = highest,
@@ -157,6 +142,4 @@ const struct kernels KERNELS = {
     .layer_norm = layer_norm,
     .gelu = gelu,
     .rotate = rotate,
-    .to_halves = to_halves,
-    .from_halves = from_halves,
 };

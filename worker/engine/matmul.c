@@ -43,7 +43,7 @@ struct matmul_scratch {
     int n_jobs;
     int32_t tiles, blocks, block_rows; /* tiles: of all jobs */
     int32_t most_run;
-    atomic_int next;      /* of tiles * blocks */
+    atomic_int next; /* of tiles * blocks */
 };
 
 static int32_t round_up(int32_t n, int32_t to) {

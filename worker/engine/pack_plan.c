@@ -10,8 +10,7 @@
 #include "common/must.h"
 
 #define LAYER_WEIGHTS 7
-#define SAMPLE_IN 256 /* inputs of the made-up weight that stands for a type: whole blocks of any  \
-                       */
+#define SAMPLE_IN 256 /* inputs of the made-up weight of a type: whole blocks of any */
 #define SAMPLE_BYTES ((size_t)TILE_OUTPUTS * SAMPLE_IN * 8) /* more than any type takes */
 #define TYPES 31                                            /* quant_type ids are below */
 

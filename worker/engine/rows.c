@@ -1,9 +1,5 @@
-/* rows.c - activations quantised, 32 at a time.
- *
- *     scale = max |x| / 127;  q = x * (127 / max |x|), rounded to nearest even
- *
- * A block with an infinity or a NaN gets a NaN as its scale, so that every sum it enters is one. A
- * block so small that 127 / max would overflow counts as zeros. */
+/* rows.c - activations quantised, 32 at a time; tile.h says how, for the smallest blocks and those
+ * with an infinity or a NaN too. */
 #include <math.h>
 #include <string.h>
 

@@ -2,8 +2,8 @@
  *
  * team_run(f) calls f(arg, i, n) once for each i in 0..n-1, the caller being member 0, and returns
  * when all are done. Members spin for a moment, then sleep. Work is split by output, never by
- * reduction, so that results do not depend on n (design: exactness). One user at a time. OpenBLAS
- * runs single-threaded inside members; the team is the only source of threads. */
+ * reduction, so that results do not depend on n (design: exactness). One user at a time. The team
+ * is the engine's only source of threads. */
 #ifndef QUIRE_ENGINE_TEAM_H
 #define QUIRE_ENGINE_TEAM_H
 

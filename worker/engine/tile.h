@@ -3,8 +3,8 @@
  * A tile is TILE_OUTPUTS weight rows (outputs), interleaved so that one vector holds the same input
  * of many outputs. A kernel's lane is an output, from the first input to the last: nothing is ever
  * summed across lanes, and one output's sum has one order, whatever the number of rows beside it,
- * the width of the vectors or the number of threads. So one row and a thousand rows, a prompt in one
- * piece or in many, give the same bits.
+ * the width of the vectors or the number of threads. So one row and a thousand rows, a prompt in
+ * one piece or in many, give the same bits.
  *
  *     float formats    sum = fma(w[k], x[k], sum) for k = 0 .. n_in-1
  *     integer formats  for each block of 32 inputs, in order: an exact integer dot product of the
@@ -28,8 +28,12 @@
 #define ROWS_BLOCK 32 /* inputs that share a scale of quantised activations */
 
 /* Activations as kernels read them. x is [n_rows][n_in] f32 and always there. Integer formats read,
- * where n_in is a multiple of ROWS_BLOCK, what rows_quantise made of it:
- *     scale = max |x| / 127 of a block, q = x / scale rounded to nearest even, -127..127 */
+ * where n_in is a multiple of ROWS_BLOCK, what rows_quantise made of it, for each block, where
+ * most is its largest |x|:
+ *     scale = most / 127, q = x * (127 / most) rounded to nearest even, -127..127
+ *     most is an infinity or a NaN     scale = NaN, q = 0: every sum that it enters is NaN
+ *     most < 2^-110, or 0              scale = 0, q = 0
+ * Each operation is rounded to f32 in turn. */
 struct rows {
     int32_t n_rows, n_in;
     const float *x;
@@ -51,7 +55,7 @@ struct tile_call {
 /* How weights of one type are packed; every type has one. */
 struct tile_format {
     const char *name;
-    bool integer; /* kernels read rows' quantised part */
+    bool integer;                  /* kernels read rows' quantised part */
     size_t (*bytes)(int32_t n_in); /* of a tile; a multiple of TILE_ALIGN */
     /* Weight rows first .. first + TILE_OUTPUTS - 1 of w as a tile. */
     void (*pack)(const struct weight *w, int32_t first, uint8_t *tile);

@@ -217,8 +217,11 @@ static void pack(const struct weight *w, int32_t first, uint8_t *tile) {
 
 #define FORMATS(FORMAT)                                                                            \
     FORMAT(Q4_0)                                                                                   \
-    FORMAT(Q4_1) FORMAT(Q5_0) FORMAT(Q5_1) FORMAT(Q8_0) FORMAT(Q2_K) FORMAT(Q3_K) FORMAT(Q4_K)     \
-        FORMAT(Q5_K) FORMAT(Q6_K) FORMAT(IQ4_NL) FORMAT(IQ4_XS)
+    FORMAT(Q4_1)                                                                                   \
+    FORMAT(Q5_0)                                                                                   \
+    FORMAT(Q5_1)                                                                                   \
+    FORMAT(Q8_0)                                                                                   \
+    FORMAT(Q2_K) FORMAT(Q3_K) FORMAT(Q4_K) FORMAT(Q5_K) FORMAT(Q6_K) FORMAT(IQ4_NL) FORMAT(IQ4_XS)
 
 #define BYTES(type)                                                                                \
     static size_t bytes_##type(int32_t n_in) {                                                     \

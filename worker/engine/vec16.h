@@ -1,4 +1,4 @@
-/* vec16.h - sixteen floats as one value, for AVX-512, AVX2 and plain C; for kernels_body.h only.
+/* vec16.h - sixteen floats as one value, for AVX-512, AVX2 and plain C; for kernels.
  *
  * The set is the one that the including file is compiled for. All operations are lane by lane, and
  * sums over lanes use one fixed tree, so that all sets give the same bits. v_fma is rounded once in

@@ -73,16 +73,11 @@ V_INLINE vec16 v_times_power(vec16 p, vec16 shifted) {
     return v_pair(v_times_power8(p.lo, shifted.lo), v_times_power8(p.hi, shifted.hi));
 }
 
-/* ---- values of weights ---- */
+/* ---- numbers of other types ---- */
 
 V_INLINE vec16 v_load_half(const uint16_t *p) {
     return v_pair(_mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p)),
                   _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(p + 8))));
-}
-V_INLINE vec16 v_load_half_n(const uint16_t *p, int32_t n) {
-    uint16_t full[V_LANES] = {0};
-    memcpy(full, p, (size_t)n * sizeof *p);
-    return v_load_half(full);
 }
 V_INLINE void v_store_half_n(uint16_t *p, vec16 a, int32_t n) {
     uint16_t full[V_LANES];
@@ -97,11 +92,6 @@ V_INLINE __m256 v_bf16_8(const uint16_t *p) {
 V_INLINE vec16 v_load_bf16(const uint16_t *p) {
     return v_pair(v_bf16_8(p), v_bf16_8(p + 8));
 }
-V_INLINE vec16 v_load_bf16_n(const uint16_t *p, int32_t n) {
-    uint16_t full[V_LANES] = {0};
-    memcpy(full, p, (size_t)n * sizeof *p);
-    return v_load_bf16(full);
-}
 V_INLINE vec16 v_set1_half(const uint8_t *p) { /* one half in all lanes */
     uint16_t h;
     memcpy(&h, p, sizeof h);
@@ -115,39 +105,6 @@ V_INLINE vec16 v_load_i8(const uint8_t *p) {
     return v_pair(v_i8_8(p), v_i8_8(p + 8));
 }
 
-/* Small whole numbers, one to a lane. */
-typedef struct {
-    __m256i lo, hi;
-} vec16i;
-V_INLINE vec16i v_bytes(const uint8_t *p) {
-    return (vec16i){_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)p)),
-                    _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(p + 8)))};
-}
-V_INLINE vec16i v_low_nibbles(vec16i bytes) {
-    __m256i mask = _mm256_set1_epi32(15);
-    return (vec16i){_mm256_and_si256(bytes.lo, mask), _mm256_and_si256(bytes.hi, mask)};
-}
-V_INLINE vec16i v_high_nibbles(vec16i bytes) {
-    return (vec16i){_mm256_srli_epi32(bytes.lo, 4), _mm256_srli_epi32(bytes.hi, 4)};
-}
-/* adds 16 in lane i when bit i of bits is set */
-V_INLINE vec16i v_add_bit4(vec16i a, uint32_t bits) {
-    __m256i all = _mm256_set1_epi32((int)bits), sixteen = _mm256_set1_epi32(16);
-    __m256i lo = _mm256_srlv_epi32(all, _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
-    __m256i hi = _mm256_srlv_epi32(all, _mm256_setr_epi32(8, 9, 10, 11, 12, 13, 14, 15));
-    return (vec16i){_mm256_or_si256(a.lo, _mm256_and_si256(_mm256_slli_epi32(lo, 4), sixteen)),
-                    _mm256_or_si256(a.hi, _mm256_and_si256(_mm256_slli_epi32(hi, 4), sixteen))};
-}
-V_INLINE vec16 v_float_minus(vec16i a, int32_t offset) {
-    __m256i b = _mm256_set1_epi32(offset);
-    return v_pair(_mm256_cvtepi32_ps(_mm256_sub_epi32(a.lo, b)),
-                  _mm256_cvtepi32_ps(_mm256_sub_epi32(a.hi, b)));
-}
-#define V_TABLES 0
-V_INLINE vec16 v_lookup(vec16i a, const float *table16) {
-    return v_pair(_mm256_i32gather_ps(table16, a.lo, 4), _mm256_i32gather_ps(table16, a.hi, 4));
-}
-
 /* ---- sums over lanes: 16 -> 8 -> 4 -> 2 -> 1, the upper half added to the lower each time ---- */
 
 V_INLINE __m128 v_sum_to_4(vec16 a) {
@@ -158,11 +115,6 @@ V_INLINE float v_sum(vec16 a) {
     __m128 b = v_sum_to_4(a);
     b = _mm_add_ps(b, _mm_movehl_ps(b, b));
     return _mm_cvtss_f32(_mm_add_ss(b, _mm_movehdup_ps(b)));
-}
-V_INLINE void v_sum4(vec16 a, vec16 b, vec16 c, vec16 d, float out[4]) {
-    __m128 a4 = v_sum_to_4(a), b4 = v_sum_to_4(b), c4 = v_sum_to_4(c), d4 = v_sum_to_4(d);
-    _MM_TRANSPOSE4_PS(a4, b4, c4, d4);
-    _mm_storeu_ps(out, _mm_add_ps(_mm_add_ps(a4, c4), _mm_add_ps(b4, d4)));
 }
 V_INLINE float v_highest(vec16 a) {
     __m256 b = _mm256_max_ps(a.lo, a.hi);

@@ -108,16 +108,13 @@ V_INLINE vec16 v_times_power(vec16 p, vec16 shifted) {
     return p;
 }
 
-/* ---- values of weights ---- */
+/* ---- numbers of other types ---- */
 
-V_CALL vec16 v_load_half_n(const uint16_t *p, int32_t n) {
-    float lane[V_LANES] = {0};
-    for (int32_t i = 0; i < n; i++)
+V_CALL vec16 v_load_half(const uint16_t *p) {
+    float lane[V_LANES];
+    for (int i = 0; i < V_LANES; i++)
         lane[i] = quant_half_to_float(p[i]);
     return v_load(lane);
-}
-V_INLINE vec16 v_load_half(const uint16_t *p) {
-    return v_load_half_n(p, V_LANES);
 }
 V_CALL void v_store_half_n(uint16_t *p, vec16 a, int32_t n) {
     float lane[V_LANES];
@@ -125,16 +122,13 @@ V_CALL void v_store_half_n(uint16_t *p, vec16 a, int32_t n) {
     for (int32_t i = 0; i < n; i++)
         p[i] = quant_float_to_half(lane[i]);
 }
-V_CALL vec16 v_load_bf16_n(const uint16_t *p, int32_t n) {
-    float lane[V_LANES] = {0};
-    for (int32_t i = 0; i < n; i++) {
+V_CALL vec16 v_load_bf16(const uint16_t *p) {
+    float lane[V_LANES];
+    for (int i = 0; i < V_LANES; i++) {
         uint32_t bits = (uint32_t)p[i] << 16;
         memcpy(&lane[i], &bits, sizeof bits);
     }
     return v_load(lane);
-}
-V_INLINE vec16 v_load_bf16(const uint16_t *p) {
-    return v_load_bf16_n(p, V_LANES);
 }
 V_INLINE vec16 v_set1_half(const uint8_t *p) { /* one half in all lanes */
     uint16_t h;
@@ -148,57 +142,11 @@ V_CALL vec16 v_load_i8(const uint8_t *p) {
     return v_load(lane);
 }
 
-/* Small whole numbers, one to a lane. */
-typedef struct {
-    int32_t lane[V_LANES];
-} vec16i;
-V_CALL vec16i v_bytes(const uint8_t *p) {
-    vec16i r;
-    for (int i = 0; i < V_LANES; i++)
-        r.lane[i] = p[i];
-    return r;
-}
-V_CALL vec16i v_low_nibbles(vec16i bytes) {
-    for (int i = 0; i < V_LANES; i++)
-        bytes.lane[i] &= 15;
-    return bytes;
-}
-V_CALL vec16i v_high_nibbles(vec16i bytes) {
-    for (int i = 0; i < V_LANES; i++)
-        bytes.lane[i] >>= 4;
-    return bytes;
-}
-/* adds 16 in lane i when bit i of bits is set */
-V_CALL vec16i v_add_bit4(vec16i a, uint32_t bits) {
-    for (int i = 0; i < V_LANES; i++)
-        a.lane[i] |= (int32_t)(bits >> i & 1) << 4;
-    return a;
-}
-V_CALL vec16 v_float_minus(vec16i a, int32_t offset) {
-    float lane[V_LANES];
-    for (int i = 0; i < V_LANES; i++)
-        lane[i] = (float)(a.lane[i] - offset);
-    return v_load(lane);
-}
-#define V_TABLES 0
-V_CALL vec16 v_lookup(vec16i a, const float *table16) {
-    float lane[V_LANES];
-    for (int i = 0; i < V_LANES; i++)
-        lane[i] = table16[a.lane[i]];
-    return v_load(lane);
-}
-
 /* ---- sums over lanes: 16 -> 8 -> 4 -> 2 -> 1, the upper half added to the lower each time ---- */
 
 V_INLINE float v_sum(vec16 a) {
     vec4 four = (a.part[0] + a.part[2]) + (a.part[1] + a.part[3]);
     return (four[0] + four[2]) + (four[1] + four[3]);
-}
-V_INLINE void v_sum4(vec16 a, vec16 b, vec16 c, vec16 d, float out[4]) {
-    out[0] = v_sum(a);
-    out[1] = v_sum(b);
-    out[2] = v_sum(c);
-    out[3] = v_sum(d);
 }
 V_CALL float v_highest(vec16 a) {
     float lane[V_LANES];

@@ -1,11 +1,11 @@
-/* blas.h - the one door to OpenBLAS: single-precision matrix products.
+/* blas.h - OpenBLAS's single-precision matrix product, a yardstick for the engine's own.
  *
  * OpenBLAS is opened at run time, not linked, for two reasons. It picks its kernels while it is
  * being loaded, and the version in Debian 12 takes newer Intel CPUs for one of 2004 and then runs
  * at a fifth of its speed: so it is told the kernel family first. And it starts a thread per core
- * when loaded, unless told not to. Parallelism is the team's alone. */
-#ifndef QUIRE_ENGINE_BLAS_H
-#define QUIRE_ENGINE_BLAS_H
+ * when loaded, unless told not to. The bench's threads are the engine's team. */
+#ifndef QUIRE_TESTS_BENCH_BLAS_H
+#define QUIRE_TESTS_BENCH_BLAS_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -13,7 +13,7 @@
 #include "common/error.h"
 
 /* Finds the library; again is fine and free. ERR_UNSUPPORTED when it is missing. To be called once
- * before other threads of the process use blas_sgemm; matmul_scratch_open does. */
+ * before other threads of the process use blas_sgemm. */
 int blas_open(struct error *e);
 
 /* The kernel family in use, for example "SkylakeX". */

@@ -1,5 +1,5 @@
 /* blas.c - loads OpenBLAS with the right kernels and calls its sgemm. */
-#include "worker/engine/blas.h"
+#include "tests/bench/blas.h"
 
 #include <cblas.h>
 #include <dlfcn.h>
