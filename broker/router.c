@@ -30,10 +30,6 @@ bool router_serves(const struct workers *t, const struct needs *n) {
     return false;
 }
 
-void router_chose(struct router *r, struct worker *w) {
-    w->chosen = ++r->choices;
-}
-
 /* ---- rates ---- */
 
 static void report_rates(struct worker *w) {
@@ -255,4 +251,47 @@ void router_plan(const struct router *r, struct workers *t, struct affinity *a,
     for (size_t i = 0; i < out->n; i++)
         predict(&out->candidates[i], route, &out->match, now_us);
     choose(r, out, route);
+}
+
+/* ---- prefixes that many wait for ---- */
+
+/* The one to which the prefix of the best would go next; NULL when nothing is waited for, or none
+ * of the others could begin at once. */
+static struct candidate *next_holder(const struct router *r, const struct plan *p,
+                                     int64_t waited_us) {
+    const struct candidate *best = p->best;
+    if (r->policy != POLICY_EARLIEST || !best || best->held.kept < 0 || best->held.coming ||
+        waited_us + best->wait_us <= 0)
+        return NULL;
+    struct candidate *next = NULL;
+    for (size_t i = 0; i < p->n; i++) {
+        const struct candidate *c = &p->candidates[i];
+        if (c->credit && c->held.kept < best->held.kept && c->wait_us < waited_us + best->wait_us &&
+            (!next || c->total_us < next->total_us))
+            next = (struct candidate *)c;
+    }
+    return next;
+}
+
+struct candidate *router_spread(const struct router *r, const struct plan *p,
+                                const struct trail *trail, int64_t waited_us, int64_t now_us) {
+    struct candidate *next = next_holder(r, p, waited_us);
+    if (!next)
+        return p->best;
+    const struct link *prefix = &trail->segments[p->best->held.kept].link;
+    int64_t lost_us = hot_waited(&r->hot, prefix, now_us) + waited_us;
+    return lost_us >= next->total_us - p->best->total_us ? next : p->best;
+}
+
+void router_chose(struct router *r, const struct plan *p, const struct trail *trail,
+                  const struct candidate *c, int64_t waited_us, int64_t now_us) {
+    c->worker->chosen = ++r->choices;
+    const struct candidate *next = next_holder(r, p, waited_us);
+    if (!next)
+        return;
+    const struct link *prefix = &trail->segments[p->best->held.kept].link;
+    if (c == p->best)
+        hot_wait(&r->hot, prefix, waited_us + c->wait_us, now_us);
+    else
+        hot_paid(&r->hot, prefix);
 }

@@ -7,6 +7,7 @@
 #ifndef QUIRE_BROKER_ROUTER_H
 #define QUIRE_BROKER_ROUTER_H
 
+#include "broker/hot.h"
 #include "broker/trail.h"
 #include "broker/workers.h"
 
@@ -19,6 +20,7 @@
 struct router {
     uint64_t choices; /* made so far; the round robin's clock */
     enum routing_policy policy;
+    struct hot hot;
 };
 
 /* A request as the router sees it. */
@@ -55,8 +57,15 @@ struct plan {
 void router_plan(const struct router *r, struct workers *t, struct affinity *a,
                  const struct route *route, bool touch, int64_t now_us, struct plan *out);
 
-/* Counts the choice, for the round robin. */
-void router_chose(struct router *r, struct worker *w);
+/* Who takes a request that was planned so and has waited for waited_us: the best; or, when requests
+ * have waited for the best one's prefix as long as computing it again would take, the earliest of
+ * those that lack it and can begin now. NULL as p->best. */
+struct candidate *router_spread(const struct router *r, const struct plan *p,
+                                const struct trail *trail, int64_t waited_us, int64_t now_us);
+
+/* Counts the choice, for the round robin and for what its prefix is waited for. */
+void router_chose(struct router *r, const struct plan *p, const struct trail *trail,
+                  const struct candidate *c, int64_t waited_us, int64_t now_us);
 
 /* A worker has credit for a request with these needs. */
 bool router_has_credit(const struct workers *t, const struct needs *n, int64_t now_us);

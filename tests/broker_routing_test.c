@@ -296,6 +296,34 @@ static void test_a_crowd_that_waits_for_one_owner_spreads(void **state) {
     world_close(&w);
 }
 
+/* Two at a time ask for one prefix, so one of them always waits a little: never long enough to go
+ * elsewhere for its own sake, but all of them together are. */
+static void test_a_prefix_that_is_waited_for_again_and_again_gets_a_second_owner(void **state) {
+    (void)state;
+    struct world w;
+    begin(&w, 2, 1);
+    struct world_chain c = chain_from(0, 30);
+    world_hold(&w, 0, &c, 0, 30); /* three seconds to compute elsewhere */
+    uint32_t n = 0, waits = 0;
+    uint64_t ticket = world_ask_chain(&w, 1, n, "m", &c);
+    for (; waits < 20; waits++) {
+        assert_int_equal(world_sent_to(&w), 0);
+        world_tokens(&w, 0, ticket, 1, n, 0, 1);
+        world_forget(&w);
+        world_ask_chain(&w, 1, ++n, "m", &c);
+        world_pass_ms(&w, 400);
+        if (world_count(&w, ACTION_WORK) > 0)
+            break;
+        world_beat(&w, 0);
+        world_beat(&w, 1);
+        world_done(&w, 0, ticket, 1, n - 1);
+        ticket = world_last(&w, ACTION_WORK)->ticket;
+    }
+    assert_int_equal(world_sent_to(&w), 1);
+    assert_in_range(waits, 2, 10);
+    world_close(&w);
+}
+
 /* ---- nothing to reuse ---- */
 
 static struct event done_event(const struct world *w, int i, uint64_t ticket, uint32_t n) {
@@ -562,6 +590,7 @@ int main(void) {
         cmocka_unit_test(test_a_request_waits_for_an_owner_without_credit),
         cmocka_unit_test(test_the_wait_for_an_owner_is_bounded),
         cmocka_unit_test(test_a_crowd_that_waits_for_one_owner_spreads),
+        cmocka_unit_test(test_a_prefix_that_is_waited_for_again_and_again_gets_a_second_owner),
         cmocka_unit_test(test_with_nothing_to_reuse_it_is_exactly_least_loaded),
         cmocka_unit_test(test_a_much_quicker_worker_gets_more_of_what_is_new),
         cmocka_unit_test(test_round_robin_and_least_loaded_do_not_look_at_links),

@@ -99,13 +99,15 @@ static void say_times(const struct quire_explained_worker *chosen,
         return;
     }
     double less = ms(second->total_us) - ms(chosen->total_us);
-    if (less < 0.05) {
+    if (less < 0.05 && less > -0.05) {
         printf(", as early as any other's");
         return;
     }
-    printf(", %.1f ms before ", less);
+    printf(", %.1f ms %s ", less > 0 ? less : -less, less > 0 ? "before" : "after");
     print_name(second->name);
     printf("'s");
+    if (less < 0)
+        printf(", for which many were waiting");
 }
 
 /* The winner and why it won, in one sentence. */
