@@ -69,8 +69,7 @@ static void explain_candidate(const struct candidate *c, struct explained_worker
     out->total_us = unsigned_us(c->total_us);
 }
 
-static size_t explain_workers(struct broker *b, struct explained *e,
-                              const struct candidate *chosen) {
+static size_t explain_workers(struct broker *b, struct explained *e) {
     size_t n = 0;
     for (int i = 0; i < b->workers.end; i++) {
         const struct worker *w = &b->workers.slots[i];
@@ -81,7 +80,7 @@ static size_t explain_workers(struct broker *b, struct explained *e,
         for (size_t k = 0; k < b->plan.n; k++)
             if (b->plan.candidates[k].worker == w) {
                 explain_candidate(&b->plan.candidates[k], &e->workers[n]);
-                e->workers[n].chosen = &b->plan.candidates[k] == chosen;
+                e->workers[n].chosen = &b->plan.candidates[k] == b->plan.best;
             }
         n++;
     }
@@ -121,9 +120,8 @@ static void explain_fresh(struct broker *b, const struct explain_query *q,
     out->found = true;
     out->policy = b->router.policy;
     out->prompt_positions = b->plan.match.positions;
-    const struct candidate *chosen = router_spread(&b->router, &b->plan, &e->trail, 0, b->now_us);
-    out->predicted_us = chosen ? unsigned_us(chosen->total_us) : 0;
-    out->n_workers = explain_workers(b, e, chosen);
+    out->predicted_us = b->plan.best ? unsigned_us(b->plan.best->total_us) : 0;
+    out->n_workers = explain_workers(b, e);
     out->n_segments = e->trail.kept;
     explain_segments(b, e, out->n_workers);
 }

@@ -102,7 +102,7 @@ static void place(struct broker *b, struct job *j, const struct needs *n, uint32
     }
     int64_t waited_us = j->waits_us >= 0 ? b->now_us - j->waits_us : 0;
     plan_request(b, n, j->trail, waited_us, true);
-    struct candidate *c = router_spread(&b->router, &b->plan, j->trail, waited_us, b->now_us);
+    struct candidate *c = b->plan.best;
     if (c && !c->credit && b->plan.ready) {
         if (room && *claims < CLAIMS_MAX) {
             claim(b, j, c, b->plan.ready);
@@ -114,7 +114,7 @@ static void place(struct broker *b, struct job *j, const struct needs *n, uint32
     if (!c || !c->credit)
         return;
     past_add(b->past, j, &b->plan, c, b->affinity, b->router.policy);
-    router_chose(&b->router, &b->plan, j->trail, c, waited_us, b->now_us);
+    router_chose(&b->router, &b->plan, c, waited_us, b->now_us);
     note_running(b);
     job_send(b, j, c);
 }

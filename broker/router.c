@@ -222,6 +222,29 @@ static struct holder_set holders_of(const struct plan *p) {
     return s;
 }
 
+/* Makes another worker the best when requests have waited for the best one's prefix as long as
+ * computing it again would take: the earliest of those that lack it and can begin now. */
+static void spread(const struct router *r, struct plan *p, const struct route *route,
+                   int64_t now_us) {
+    struct candidate *best = p->best, *next = NULL;
+    if (r->policy != POLICY_EARLIEST || !best || best->held.kept < 0 || best->held.coming)
+        return;
+    for (size_t i = 0; i < p->n; i++) {
+        struct candidate *c = &p->candidates[i];
+        if (c->credit && !avoided(c, &route->needs) && c->held.kept < best->held.kept &&
+            c->wait_us < route->waited_us + best->wait_us &&
+            (!next || c->total_us < next->total_us))
+            next = c;
+    }
+    if (!next)
+        return;
+    p->owner = best;
+    p->prefix = &route->trail->segments[best->held.kept].link;
+    int64_t lost_us = hot_waited(&r->hot, p->prefix, now_us) + route->waited_us;
+    if (lost_us >= next->total_us - best->total_us)
+        p->best = next;
+}
+
 static void choose(const struct router *r, struct plan *p, const struct route *route) {
     bool wait = r->policy == POLICY_EARLIEST && p->match.any;
     enum routing_policy policy = r->policy;
@@ -243,6 +266,7 @@ void router_plan(const struct router *r, struct workers *t, struct affinity *a,
                  const struct route *route, bool touch, int64_t now_us, struct plan *out) {
     out->n = 0;
     out->best = out->ready = NULL;
+    out->owner = NULL;
     for (int i = 0; i < t->end; i++)
         if (may_take(&t->slots[i], &route->needs))
             out->candidates[out->n++].worker = &t->slots[i];
@@ -251,47 +275,14 @@ void router_plan(const struct router *r, struct workers *t, struct affinity *a,
     for (size_t i = 0; i < out->n; i++)
         predict(&out->candidates[i], route, &out->match, now_us);
     choose(r, out, route);
+    spread(r, out, route, now_us);
 }
 
-/* ---- prefixes that many wait for ---- */
-
-/* The one to which the prefix of the best would go next; NULL when nothing is waited for, or none
- * of the others could begin at once. */
-static struct candidate *next_holder(const struct router *r, const struct plan *p,
-                                     int64_t waited_us) {
-    const struct candidate *best = p->best;
-    if (r->policy != POLICY_EARLIEST || !best || best->held.kept < 0 || best->held.coming ||
-        waited_us + best->wait_us <= 0)
-        return NULL;
-    struct candidate *next = NULL;
-    for (size_t i = 0; i < p->n; i++) {
-        const struct candidate *c = &p->candidates[i];
-        if (c->credit && c->held.kept < best->held.kept && c->wait_us < waited_us + best->wait_us &&
-            (!next || c->total_us < next->total_us))
-            next = (struct candidate *)c;
-    }
-    return next;
-}
-
-struct candidate *router_spread(const struct router *r, const struct plan *p,
-                                const struct trail *trail, int64_t waited_us, int64_t now_us) {
-    struct candidate *next = next_holder(r, p, waited_us);
-    if (!next)
-        return p->best;
-    const struct link *prefix = &trail->segments[p->best->held.kept].link;
-    int64_t lost_us = hot_waited(&r->hot, prefix, now_us) + waited_us;
-    return lost_us >= next->total_us - p->best->total_us ? next : p->best;
-}
-
-void router_chose(struct router *r, const struct plan *p, const struct trail *trail,
-                  const struct candidate *c, int64_t waited_us, int64_t now_us) {
+void router_chose(struct router *r, const struct plan *p, const struct candidate *c,
+                  int64_t waited_us, int64_t now_us) {
     c->worker->chosen = ++r->choices;
-    const struct candidate *next = next_holder(r, p, waited_us);
-    if (!next)
-        return;
-    const struct link *prefix = &trail->segments[p->best->held.kept].link;
-    if (c == p->best)
-        hot_wait(&r->hot, prefix, waited_us + c->wait_us, now_us);
-    else
-        hot_paid(&r->hot, prefix);
+    if (p->owner && c == p->owner)
+        hot_wait(&r->hot, p->prefix, waited_us + c->wait_us, now_us);
+    else if (p->owner)
+        hot_paid(&r->hot, p->prefix);
 }

@@ -50,6 +50,10 @@ struct plan {
     size_t n;
     struct candidate *best;  /* NULL: none fits, or none has credit and it does not matter which */
     struct candidate *ready; /* the best of those with credit; NULL */
+    /* NULL, or whose prefix, which ends with this link of the trail, the request waits for while
+     * another could begin; the best, unless others have waited for it long enough by now. */
+    const struct candidate *owner;
+    const struct link *prefix;
 };
 
 /* Who would take the request now, and what is predicted of each. Changes only the time at which the
@@ -57,15 +61,9 @@ struct plan {
 void router_plan(const struct router *r, struct workers *t, struct affinity *a,
                  const struct route *route, bool touch, int64_t now_us, struct plan *out);
 
-/* Who takes a request that was planned so and has waited for waited_us: the best; or, when requests
- * have waited for the best one's prefix as long as computing it again would take, the earliest of
- * those that lack it and can begin now. NULL as p->best. */
-struct candidate *router_spread(const struct router *r, const struct plan *p,
-                                const struct trail *trail, int64_t waited_us, int64_t now_us);
-
-/* Counts the choice, for the round robin and for what its prefix is waited for. */
-void router_chose(struct router *r, const struct plan *p, const struct trail *trail,
-                  const struct candidate *c, int64_t waited_us, int64_t now_us);
+/* Counts the choice, for the round robin and for what the owner's prefix is waited for. */
+void router_chose(struct router *r, const struct plan *p, const struct candidate *c,
+                  int64_t waited_us, int64_t now_us);
 
 /* A worker has credit for a request with these needs. */
 bool router_has_credit(const struct workers *t, const struct needs *n, int64_t now_us);
