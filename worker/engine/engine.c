@@ -15,8 +15,8 @@
 
 #define MIB ((size_t)1 << 20)
 #define TYPES_MAX 32 /* quant type ids are below */
-/* Counts changes of what any sum gives to the last bit. Streams move, and pages are believed in, only
- * between engines of the same number. */
+/* Counts changes of what any sum gives to the last bit. Streams move, and pages are believed in,
+ * only between engines of the same number. */
 #define ARITHMETIC 1
 
 static int open_text(struct engine *g, const struct engine_options *o, struct error *e) {

@@ -41,31 +41,19 @@ size_t quant_row_bytes(enum quant_type type, size_t n) {
 
 /* ---- halves ---- */
 
-static float float_of_bits(uint32_t bits) {
-    float f;
-    memcpy(&f, &bits, sizeof f);
-    return f;
-}
-
-static uint32_t bits_of_float(float f) {
-    uint32_t bits;
-    memcpy(&bits, &f, sizeof bits);
-    return bits;
-}
-
 float quant_half_to_float(uint16_t h) {
     uint32_t sign = (uint32_t)(h & 0x8000) << 16;
     uint32_t exponent = (h >> 10) & 31, fraction = h & 0x3ff;
     if (exponent == 31) /* infinity, or a NaN, which becomes quiet as the hardware's does */
-        return float_of_bits(sign | 0x7f800000 | fraction << 13 | (fraction ? 0x400000 : 0));
+        return quant_float_of_bits(sign | 0x7f800000 | fraction << 13 | (fraction ? 0x400000 : 0));
     if (exponent != 0)
-        return float_of_bits(sign | (exponent + 112) << 23 | fraction << 13);
+        return quant_float_of_bits(sign | (exponent + 112) << 23 | fraction << 13);
     float small = (float)fraction * 0x1p-24f; /* zero or subnormal: exact */
-    return float_of_bits(sign | bits_of_float(small));
+    return quant_float_of_bits(sign | quant_bits_of_float(small));
 }
 
 uint16_t quant_float_to_half(float f) {
-    uint32_t bits = bits_of_float(f);
+    uint32_t bits = quant_bits_of_float(f);
     uint32_t sign = bits >> 16 & 0x8000, magnitude = bits & 0x7fffffff;
     if (magnitude > 0x7f800000) /* NaN: quiet, upper fraction bits kept */
         return (uint16_t)(sign | 0x7e00 | (magnitude >> 13 & 0x3ff));
@@ -74,8 +62,8 @@ uint16_t quant_float_to_half(float f) {
     if (magnitude < 0x38800000) {
         /* Below 2^-14: adding 0.5 puts the subnormal half's last bit at the float's last bit, so
          * that the addition rounds to nearest even. */
-        float sum = float_of_bits(magnitude) + 0.5f;
-        return (uint16_t)(sign | (bits_of_float(sum) - 0x3f000000));
+        float sum = quant_float_of_bits(magnitude) + 0.5f;
+        return (uint16_t)(sign | (quant_bits_of_float(sum) - 0x3f000000));
     }
     uint32_t rounded = magnitude + 0xfff + (magnitude >> 13 & 1);
     return (uint16_t)(sign | ((rounded >> 13) - (112 << 10)));
@@ -94,7 +82,7 @@ static void expand_f16(const uint8_t *src, float *dst, size_t blocks) {
 
 static void expand_bf16(const uint8_t *src, float *dst, size_t blocks) {
     for (size_t i = 0; i < blocks; i++)
-        dst[i] = float_of_bits((uint32_t)quant_u16(src + 2 * i) << 16);
+        dst[i] = quant_float_of_bits((uint32_t)quant_u16(src + 2 * i) << 16);
 }
 
 static void expand_q4_0(const uint8_t *src, float *dst, size_t blocks) {

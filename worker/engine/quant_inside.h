@@ -2,6 +2,8 @@
 #ifndef QUIRE_ENGINE_QUANT_INSIDE_H
 #define QUIRE_ENGINE_QUANT_INSIDE_H
 
+#include <string.h>
+
 #include "worker/engine/quant.h"
 
 /* Expands `blocks` whole blocks. */
@@ -45,6 +47,18 @@ static inline void quant_k_scale(const uint8_t *s, int j, uint8_t *scale, uint8_
         *scale = (uint8_t)((s[j + 4] & 15) | (s[j - 4] >> 6) << 4);
         *minimum = (uint8_t)((s[j + 4] >> 4) | (s[j] >> 6) << 4);
     }
+}
+
+static inline float quant_float_of_bits(uint32_t bits) {
+    float f;
+    memcpy(&f, &bits, sizeof f);
+    return f;
+}
+
+static inline uint32_t quant_bits_of_float(float f) {
+    uint32_t bits;
+    memcpy(&bits, &f, sizeof bits);
+    return bits;
 }
 
 static inline uint16_t quant_u16(const uint8_t *p) {

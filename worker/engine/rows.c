@@ -1,20 +1,9 @@
 /* rows.c - activations quantised, 32 at a time; tile.h says how, for the smallest blocks and those
  * with an infinity or a NaN too. */
-#include <math.h>
-#include <string.h>
-
 #include "worker/engine/rows_inside.h"
 
-static float float_of_bits(uint32_t bits) {
-    float f;
-    memcpy(&f, &bits, sizeof f);
-    return f;
-}
-
 static uint32_t magnitude_bits(float f) {
-    uint32_t bits;
-    memcpy(&bits, &f, sizeof bits);
-    return bits & 0x7fffffff;
+    return quant_bits_of_float(f) & 0x7fffffff;
 }
 
 /* Adding and taking off 1.5 * 2^23 rounds to nearest even, whatever the instruction set. */
@@ -28,7 +17,7 @@ static void quantise_portable(const float *x, size_t blocks, int8_t *q, float *s
         uint32_t most = 0;
         for (int i = 0; i < ROWS_BLOCK; i++)
             most = magnitude_bits(x[i]) > most ? magnitude_bits(x[i]) : most;
-        float inverse = rows_block_scale(float_of_bits(most), scale);
+        float inverse = rows_block_scale(quant_float_of_bits(most), scale);
         int32_t total[2] = {0, 0};
         for (int i = 0; i < ROWS_BLOCK; i++) {
             q[i] = inverse > 0 ? rounded(x[i] * inverse) : 0;

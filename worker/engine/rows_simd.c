@@ -12,12 +12,6 @@
 #define TARGET_AVX2 __attribute__((target("avx2")))
 #define TARGET_AVX512 __attribute__((target("avx2,avx512f,avx512bw,avx512vl,avx512dq")))
 
-static float float_of_bits(uint32_t bits) {
-    float f;
-    memcpy(&f, &bits, sizeof f);
-    return f;
-}
-
 static void put_zeros(int8_t *q, int16_t *sums) {
     memset(q, 0, ROWS_BLOCK * sizeof *q);
     sums[0] = sums[1] = 0;
@@ -30,7 +24,7 @@ TARGET_AVX2 static inline __m256i magnitudes(const float *x) {
 TARGET_AVX2 static inline float largest_of(__m128i m) {
     m = _mm_max_epu32(m, _mm_shuffle_epi32(m, 0x4e));
     m = _mm_max_epu32(m, _mm_shuffle_epi32(m, 0xb1));
-    return float_of_bits((uint32_t)_mm_cvtsi128_si32(m));
+    return quant_float_of_bits((uint32_t)_mm_cvtsi128_si32(m));
 }
 
 TARGET_AVX2 static inline __m256i numbers(const float *x, __m256 inverse) {
@@ -79,7 +73,7 @@ TARGET_AVX512 static void quantise_avx512(const float *x, size_t blocks, int8_t 
         __m512 a = _mm512_loadu_ps(x), b = _mm512_loadu_ps(x + 16);
         __m512i m = _mm512_max_epu32(_mm512_and_si512(_mm512_castps_si512(a), all),
                                      _mm512_and_si512(_mm512_castps_si512(b), all));
-        float most = float_of_bits(_mm512_reduce_max_epu32(m));
+        float most = quant_float_of_bits(_mm512_reduce_max_epu32(m));
         float inverse = rows_block_scale(most, scale);
         if (inverse == 0) {
             put_zeros(q, sums);

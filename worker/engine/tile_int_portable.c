@@ -133,22 +133,8 @@ static void products(const struct tile_call *c, enum quant_type type) {
     }
 }
 
-#define KERNELS(KERNEL)                                                                            \
-    KERNEL(Q4_0)                                                                                   \
-    KERNEL(Q4_1)                                                                                   \
-    KERNEL(Q5_0)                                                                                   \
-    KERNEL(Q5_1)                                                                                   \
-    KERNEL(Q8_0)                                                                                   \
-    KERNEL(Q2_K) KERNEL(Q3_K) KERNEL(Q4_K) KERNEL(Q5_K) KERNEL(Q6_K) KERNEL(IQ4_NL) KERNEL(IQ4_XS)
-
-#define KERNEL(type)                                                                               \
-    static void kernel_##type(const struct tile_call *c) {                                         \
-        products(c, QUANT_##type);                                                                 \
-    }
-KERNELS(KERNEL)
+#include "worker/engine/tile_int_table.h"
 
 tile_kernel *tile_int_portable(enum quant_type type) {
-#define ENTRY(type) [QUANT_##type] = kernel_##type,
-    static tile_kernel *const table[] = {KERNELS(ENTRY)};
-    return (size_t)type < sizeof table / sizeof table[0] ? table[type] : NULL;
+    return kernel_of(type);
 }
