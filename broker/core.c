@@ -167,6 +167,7 @@ const struct action *broker_step(struct broker *b, const struct event *event, in
                                  size_t *n) {
     MUST(now_us >= b->now_us);
     b->n_actions = 0;
+    b->arrived = 0;
     forgive_own_sleep(b, now_us);
     b->now_us = now_us;
     take(b, event);
@@ -174,8 +175,9 @@ const struct action *broker_step(struct broker *b, const struct event *event, in
         on_tick(b);
     if (b->schedule_due)
         schedule(b);
-    if (event->type == EVENT_REQUEST && jobs_queued(b->jobs) > 0)
-        due_by_job(b, jobs_queue_last(b->jobs)); /* the one that came, if it must wait */
+    const struct job *arrived = jobs_find(b->jobs, b->arrived);
+    if (arrived && arrived->state == JOB_QUEUED)
+        due_by_job(b, arrived);
     *n = b->n_actions;
     return b->actions;
 }

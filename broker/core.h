@@ -28,6 +28,10 @@
 /* After its start the broker keeps a request so long for the worker that held its prefix before and
  * has not come back yet. */
 #define BROKER_OWNER_WAIT_MS 1000
+/* What one level of a request's priority is worth in the queue: it stands where it would if it had
+ * come so much earlier. So a higher one goes first, and none waits for those that came longer than
+ * that (twice that, low behind high) after it. */
+#define BROKER_PRIORITY_MS 10000
 #define BROKER_LINKS ((size_t)1 << 20) /* remembered, by default; 64 bytes each */
 #define BROKER_REPLAY_BLOCKS 65536 /* 16 MiB: the ids of 4 million tokens of answers under way */
 #define BROKER_PAST 256            /* routed requests that broker_explain remembers */

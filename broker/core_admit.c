@@ -55,6 +55,12 @@ int why_unserved(struct broker *b, const struct needs *n, struct error *e) {
                          size, model)
                    : error_set(e, ERR_BAD_REQUEST,
                                "no worker here reads pictures: none has a vision tower");
+    struct needs plain = *n;
+    plain.extended = false;
+    if (n->extended && router_serves(&b->workers, &plain))
+        return error_set(e, ERR_UNSUPPORTED,
+                         "no worker here knows schemas, counting or raw prompts; they are older "
+                         "than the broker");
     if (any_worker_has_model(b, n->model))
         return error_set(e, ERR_NO_WORKERS,
                          "every worker that could serve the request is draining "
@@ -186,7 +192,9 @@ static bool refused_by_rule(struct broker *b, const struct event *ev) {
 
 void on_request(struct broker *b, const struct event *ev) {
     b->stats.requests++;
-    struct needs n = {.model = ev->request.model, .pictures = ev->request.pictures > 0};
+    struct needs n = {.model = ev->request.model,
+                      .pictures = ev->request.pictures > 0,
+                      .extended = ev->request.extended};
     int unserved;
     if (refused_by_rule(b, ev) || refused_by_pool(b, ev, &n, &unserved))
         return;
@@ -202,16 +210,20 @@ void on_request(struct broker *b, const struct event *ev) {
     j->content_hash = ev->request.content_hash;
     j->held_bytes = ev->request.held_bytes;
     j->seed = ev->request.seed;
+    j->count_only = ev->request.count_only;
+    j->extended = ev->request.extended;
     j->arrival_us = b->now_us;
+    j->turn_us = b->now_us - us_of_ms(BROKER_PRIORITY_MS) * ev->request.priority;
     j->deadline_us = b->now_us + us_of_ms(ev->request.deadline_ms);
     j->homeless_us = unserved ? b->now_us : -1;
     j->told_us = b->now_us - us_of_ms(b->settings.progress_ms); /* told at once if it must wait */
     b->held_bytes += j->held_bytes;
     struct sizes sizes = averages_sizes(&b->averages, ev->request.chain.fingerprint);
-    trail_keep(j->trail, &ev->request.chain, &sizes);
+    if (!j->count_only) /* it reuses nothing, so it needs not go to who holds its prefix */
+        trail_keep(j->trail, &ev->request.chain, &sizes);
     jobs_open_job(b->jobs, j);
     jobs_enqueue(b->jobs, j);
-    emit(b, ACTION_KEEP)->ticket = j->ticket;
+    emit(b, ACTION_KEEP)->ticket = b->arrived = j->ticket;
     b->schedule_due = true;
 }
 

@@ -22,8 +22,10 @@
 #include "common/must.h"
 
 struct needs job_needs(const struct job *j) {
-    struct needs n = {
-        .model = label_bytes(&j->model), .pictures = j->pictures > 0, .avoid = j->avoid};
+    struct needs n = {.model = label_bytes(&j->model),
+                      .pictures = j->pictures > 0,
+                      .extended = j->extended,
+                      .avoid = j->avoid};
     if (j->began) {
         n.resumes = true;
         n.given = j->tokens;
@@ -90,7 +92,8 @@ void job_send(struct broker *b, struct job *j, const struct candidate *c) {
     j->progress = (struct msg_progress){.id = j->id, .stage = STAGE_QUEUED};
     j->waits_us = -1;
     j->look_us = INT64_MAX;
-    prompt_begins(b, j, c);
+    if (!j->count_only)
+        prompt_begins(b, j, c);
     w->in_flight++;
     b->running++;
     due_by_job(b, j);

@@ -10,6 +10,8 @@ static void describe_worker(const struct worker *w, int64_t now_us, struct worke
     *out = (struct worker_info){
         .name = label_bytes(&w->name),
         .model = label_bytes(&w->model),
+        .template_id = label_bytes(&w->template_id),
+        .tools = label_bytes(&w->tools),
         .state = worker_state_of(w),
         .incarnation = w->incarnation,
         .pid = w->pid,

@@ -56,11 +56,13 @@ static bool ready_is_refused(struct broker *b, const struct event *ev) {
         code = error_set(&e, ERR_BAD_VERSION, "the broker speaks versions %d to %d, not %u to %u",
                          PROTO_VERSION_MIN, PROTO_VERSION_MAX, r->version_min, r->version_max);
     else if (r->name.size == 0 || r->name.size > LIMIT_NAME_BYTES || r->model.size == 0 ||
-             r->model.size > LIMIT_MODEL_BYTES || r->template_id.size > LIMIT_TEMPLATE_BYTES)
-        code = error_set(&e, ERR_BAD_MESSAGE,
-                         "READY needs a name of 1 to %d bytes, a model of 1 to %d bytes and a "
-                         "template of at most %d bytes",
-                         LIMIT_NAME_BYTES, LIMIT_MODEL_BYTES, LIMIT_TEMPLATE_BYTES);
+             r->model.size > LIMIT_MODEL_BYTES || r->template_id.size > LIMIT_TEMPLATE_BYTES ||
+             r->tools.size > LIMIT_TOOLS_BYTES)
+        code =
+            error_set(&e, ERR_BAD_MESSAGE,
+                      "READY needs a name of 1 to %d bytes, a model of 1 to %d bytes, a "
+                      "template of at most %d bytes and tools of at most %d",
+                      LIMIT_NAME_BYTES, LIMIT_MODEL_BYTES, LIMIT_TEMPLATE_BYTES, LIMIT_TOOLS_BYTES);
     else if (r->credits == 0 || r->incarnation == 0)
         code = error_set(&e, ERR_BAD_MESSAGE, "READY needs credits and an incarnation above 0");
     else if (b->stopping)
@@ -74,7 +76,7 @@ static void fill_worker(struct worker *w, const struct event *ev, int64_t now_us
     const struct msg_ready *r = &ev->ready;
     w->peer = ev->peer;
     MUST(label_set(&w->name, r->name) && label_set(&w->model, r->model) &&
-         label_set(&w->template_id, r->template_id));
+         label_set(&w->template_id, r->template_id) && label_set(&w->tools, r->tools));
     w->incarnation = r->incarnation;
     memcpy(w->fingerprint, r->fingerprint, sizeof w->fingerprint);
     w->credits = r->credits < WORKER_CREDITS_MAX ? r->credits : WORKER_CREDITS_MAX;
@@ -83,6 +85,7 @@ static void fill_worker(struct worker *w, const struct event *ev, int64_t now_us
     w->pid = r->pid;
     w->vision = r->vision;
     w->resumes = r->resumes;
+    w->extended = r->extended;
     w->heard_us = now_us;
     w->load.pages_free = r->pages_total;
 }

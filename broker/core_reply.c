@@ -74,7 +74,6 @@ static int64_t average(int64_t old_us, int64_t new_us) {
 
 static void count_done(struct broker *b, const struct job *j, struct worker *w,
                        const struct usage *u) {
-    b->stats.done++;
     b->stats.prompt_positions += u->prompt_positions;
     b->stats.reused_positions += u->reused_positions;
     b->stats.answer_tokens += u->answer_tokens;
@@ -87,7 +86,7 @@ static void count_done(struct broker *b, const struct job *j, struct worker *w,
 }
 
 static void on_done(struct broker *b, struct job *j, struct worker *w, const struct event *ev) {
-    if (j->state == JOB_SENT)
+    if (j->state == JOB_SENT && !j->count_only)
         answer_moves(b, j);
     struct action *a = emit(b, ACTION_DONE);
     a->peer = j->client;
@@ -100,8 +99,11 @@ static void on_done(struct broker *b, struct job *j, struct worker *w, const str
     a->first_token_us = (uint64_t)(j->first_us - j->arrival_us);
     a->total_us = (uint64_t)(b->now_us - j->arrival_us);
     w->done++;
-    count_done(b, j, w, &ev->reply.usage);
-    prompt_took(b, j, w, &ev->reply.usage, &ev->reply.timings);
+    b->stats.done++;
+    if (!j->count_only) { /* else nothing was computed that could be learned from */
+        count_done(b, j, w, &ev->reply.usage);
+        prompt_took(b, j, w, &ev->reply.usage, &ev->reply.timings);
+    }
     job_end(b, j, true);
 }
 

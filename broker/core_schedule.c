@@ -1,8 +1,8 @@
 /* core_schedule.c - who gets which request.
  *
- * The queue is one list in order of age. A request that can't be placed does not hold up those
- * behind it, so each model has its own first-come-first-served order and no model waits for
- * another.
+ * The queue is one list in order of age, where a priority counts for some seconds of it. A request
+ * that can't be placed does not hold up those behind it, so each model has its own
+ * first-come-first-served order and no model waits for another.
  *
  * A request may also stay in the queue because a worker without credit is predicted to be sooner
  * than those with. It then has a claim on that worker, which those behind it see as waiting time,
@@ -113,7 +113,8 @@ static void place(struct broker *b, struct job *j, const struct needs *n, uint32
     }
     if (!c || !c->credit)
         return;
-    past_add(b->past, j, &b->plan, c, b->affinity, b->router.policy);
+    if (!j->count_only) /* its route says nothing about anybody's first token */
+        past_add(b->past, j, &b->plan, c, b->affinity, b->router.policy);
     router_chose(&b->router, &b->plan, c, waited_us, b->now_us);
     note_running(b);
     job_send(b, j, c);

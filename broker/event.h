@@ -56,6 +56,9 @@ struct event {
             size_t held_bytes;     /* of the frames that the shell will keep */
             uint64_t content_hash; /* equal for requests that ask the same */
             uint64_t seed;         /* drawn for it; 0: it has its own */
+            uint32_t priority;     /* enum priority */
+            bool count_only;       /* its prompt is counted and not computed */
+            bool extended;         /* struct needs */
         } request;
         struct {
             struct request_id id;

@@ -3,7 +3,7 @@
  *
  * ticket = serial << TICKET_BITS | slot. The slot makes looking up a ticket one step, the serial
  * makes a ticket of a job that is over match nothing, and grows with age, which is the queue's
- * order. */
+ * order among jobs of the same turn. */
 #include "broker/jobs.h"
 
 #include <stdlib.h>
@@ -200,12 +200,16 @@ size_t jobs_queued(const struct jobs *t) {
     return t->queued;
 }
 
+static bool goes_before(const struct job *a, const struct job *b) {
+    return a->turn_us < b->turn_us || (a->turn_us == b->turn_us && a->ticket < b->ticket);
+}
+
 void jobs_enqueue(struct jobs *t, struct job *j) {
     MUST(j->state != JOB_QUEUED);
     j->state = JOB_QUEUED;
     int i = index_of(t, j);
     int before = t->queue_last; /* the job it will stand behind */
-    while (before != NONE && t->slots[before].ticket > j->ticket)
+    while (before != NONE && goes_before(j, &t->slots[before]))
         before = t->slots[before].queue_prev;
     int after = before == NONE ? t->queue_first : t->slots[before].queue_next;
     j->queue_prev = before;
@@ -250,8 +254,4 @@ struct job *jobs_queue_first(struct jobs *t) {
 
 struct job *jobs_queue_next(struct jobs *t, const struct job *j) {
     return at(t, j->queue_next);
-}
-
-struct job *jobs_queue_last(struct jobs *t) {
-    return at(t, t->queue_last);
 }

@@ -29,8 +29,11 @@ struct job {
     uint32_t pictures;
     uint64_t content_hash;
     size_t held_bytes; /* frames that the shell keeps; 0 once dropped */
+    bool extended;     /* struct needs */
+    bool count_only;   /* nothing is computed for it: it is in no prediction and no mean */
 
     int64_t arrival_us, deadline_us;
+    int64_t turn_us;     /* its place in the queue: arrival, earlier for a higher priority */
     int64_t homeless_us; /* since when no worker would serve it; -1: one does */
     int64_t told_us;     /* when the client last heard about it */
     int64_t sent_us;
@@ -73,7 +76,7 @@ struct job {
     uint32_t past;         /* its place in broker/past.h, once sent */
 
     int next, prev;             /* all jobs, or the free list */
-    int queue_next, queue_prev; /* the queue, oldest first */
+    int queue_next, queue_prev; /* the queue, lowest turn_us first */
     uint64_t client_hash;       /* 0: the job is not open */
     int id_next;                /* open jobs in the same bucket of ids */
 };
@@ -102,8 +105,8 @@ uint32_t jobs_open_of(const struct jobs *t, const struct peer *client); /* how m
 size_t jobs_slot(uint64_t ticket); /* below the table's capacity; the shell's index for frames */
 size_t jobs_queued(const struct jobs *t);
 
-/* Puts j where its age belongs, so that one that comes back from a lost worker is not behind
- * younger ones. */
+/* Puts j where its turn_us and among equal ones its age belong, so that one that comes back from a
+ * lost worker is not behind younger ones. */
 void jobs_enqueue(struct jobs *t, struct job *j);
 void jobs_dequeue(struct jobs *t, struct job *j);
 
@@ -112,6 +115,5 @@ struct job *jobs_first(struct jobs *t);
 struct job *jobs_next(struct jobs *t, const struct job *j);
 struct job *jobs_queue_first(struct jobs *t);
 struct job *jobs_queue_next(struct jobs *t, const struct job *j);
-struct job *jobs_queue_last(struct jobs *t); /* the youngest */
 
 #endif

@@ -55,6 +55,7 @@ struct broker {
     size_t held_bytes;        /* of all jobs */
     uint32_t running;         /* jobs that a worker holds */
     double usual_running;     /* the most of late, when another was sent */
+    uint64_t arrived;         /* ticket of the request that was kept in this step; 0 */
     bool stopping;
     bool schedule_due; /* credit, workers or queue changed in this step */
     bool pool_changed; /* so that a request may be served now that was not, or the reverse */

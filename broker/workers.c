@@ -59,7 +59,8 @@ static bool can_go_on(const struct worker *w, const struct needs *n) {
 bool worker_fits(const struct worker *w, const struct needs *n) {
     if (n->resumes && !can_go_on(w, n))
         return false;
-    return (n->model.size == 0 || label_is(&w->model, n->model)) && (w->vision || !n->pictures);
+    return (n->model.size == 0 || label_is(&w->model, n->model)) && (w->vision || !n->pictures) &&
+           (w->extended || !n->extended);
 }
 
 enum worker_state worker_state_of(const struct worker *w) {

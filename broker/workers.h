@@ -12,13 +12,13 @@
 struct worker {
     bool used;
     struct peer peer;
-    struct label name, model, template_id;
+    struct label name, model, template_id, tools;
     uint64_t incarnation;
     uint64_t replaced; /* the incarnation whose place it took; 0 = none */
     uint8_t fingerprint[16];
     uint32_t credits, in_flight; /* in_flight <= credits, always */
     uint32_t pages_total, context, pid;
-    bool vision, resumes;
+    bool vision, resumes, extended;
     bool gone;               /* on its way out of the table in this very step */
     bool drain_asked;        /* by an operator */
     bool drain_self;         /* the worker says so itself */
@@ -58,6 +58,7 @@ int workers_slot(const struct workers *t, const struct worker *w);
 struct needs {
     struct bytes model; /* empty: any */
     bool pictures;
+    bool extended;  /* only a worker that says so knows what the request asks */
     uint64_t avoid; /* an incarnation that gave the request back; taken only if no other will do */
     bool resumes;   /* it must go on with an answer, of which it is given the first tokens; then */
     uint32_t given, context; /*   so many, that a worker with this context at least */

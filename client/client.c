@@ -54,7 +54,7 @@ static int find_endpoint(struct quire_client *c, const char *endpoint, struct er
     return 0;
 }
 
-int client_connect(struct quire_client *c, void **socket, struct error *e) {
+static int make_socket(struct quire_client *c, void **socket, struct error *e) {
     int receive_max = CLIENT_RECEIVE_MAX;
     *socket = zmq_socket(c->context, ZMQ_DEALER);
     if (*socket == NULL)
@@ -64,10 +64,19 @@ int client_connect(struct quire_client *c, void **socket, struct error *e) {
         return rc;
     if (zmq_setsockopt(*socket, ZMQ_RCVHWM, &receive_max, sizeof receive_max) != 0)
         return error_set(e, ERR_IO, "a socket option was refused: %s", zmq_strerror(errno));
-    if (zmq_connect(*socket, c->endpoint) != 0)
+    return 0;
+}
+
+static int connect_socket(struct quire_client *c, void *socket, struct error *e) {
+    if (zmq_connect(socket, c->endpoint) != 0)
         return error_set(e, ERR_USAGE, "can't connect to \"%s\": %s", c->endpoint,
                          zmq_strerror(errno));
     return 0;
+}
+
+int client_connect(struct quire_client *c, void **socket, struct error *e) {
+    int rc = make_socket(c, socket, e);
+    return rc == 0 ? connect_socket(c, *socket, e) : rc;
 }
 
 static int watch_fd(struct quire_client *c, void *socket, struct error *e) {
@@ -157,24 +166,22 @@ static int shake_hands(struct quire_client *c, int timeout_ms, struct error *e) 
     return rc;
 }
 
-static int open_connection(struct quire_client *c, const char *endpoint, int timeout_ms,
-                           struct error *e) {
+static int open_connection(struct quire_client *c, const char *endpoint, struct error *e) {
     int rc = find_endpoint(c, endpoint, e);
     if (rc != 0)
         return rc;
     c->context = zmq_ctx_new();
     if (c->context == NULL)
         return error_set(e, ERR_IO, "ZeroMQ can't start: %s", zmq_strerror(errno));
-    rc = client_connect(c, &c->socket, e);
+    rc = make_socket(c, &c->socket, e);
     if (rc == 0)
-        rc = watch_connection(c, e);
-    if (rc == 0)
-        rc = shake_hands(c, timeout_ms > 0 ? timeout_ms : 0, e);
-    return rc;
+        rc = watch_connection(c, e); /* before it connects: else it may miss that it has */
+    return rc == 0 ? connect_socket(c, c->socket, e) : rc;
 }
 
-int quire_open(struct quire_client **out, const char *endpoint, int timeout_ms,
-               struct quire_error *error) {
+/* timeout_ms below 0: nobody is waited for. */
+static int open_client(struct quire_client **out, const char *endpoint, int timeout_ms,
+                       struct quire_error *error) {
     struct error e = {0};
     *out = NULL;
     struct quire_client *c = calloc(1, sizeof *c);
@@ -184,12 +191,29 @@ int quire_open(struct quire_client **out, const char *endpoint, int timeout_ms,
     }
     c->epoll = -1;
     wire_message_init(&c->incoming);
-    if (open_connection(c, endpoint, timeout_ms, &e) != 0) {
+    int rc = open_connection(c, endpoint, &e);
+    if (rc == 0 && timeout_ms >= 0)
+        rc = shake_hands(c, timeout_ms, &e);
+    if (rc != 0) {
         quire_close(c);
         return client_report(error, &e);
     }
     *out = c;
     return 0;
+}
+
+int quire_open(struct quire_client **out, const char *endpoint, int timeout_ms,
+               struct quire_error *error) {
+    return open_client(out, endpoint, timeout_ms > 0 ? timeout_ms : 0, error);
+}
+
+/* HELLO is a client's choice (SPEC.md, 3): that somebody is there is told by the monitor. */
+int quire_open_later(struct quire_client **out, const char *endpoint, struct quire_error *error) {
+    return open_client(out, endpoint, -1, error);
+}
+
+bool quire_connected(const struct quire_client *client) {
+    return client->connected;
 }
 
 const char *quire_endpoint(const struct quire_client *client) {

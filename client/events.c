@@ -12,7 +12,7 @@
 
 _Static_assert((int)QUIRE_STAGE_PREFILL == (int)STAGE_PREFILL, "stages are the wire's");
 _Static_assert((int)QUIRE_FINISH_LENGTH == (int)FINISH_LENGTH, "reasons are the wire's");
-_Static_assert((int)QUIRE_ASSISTANT == (int)ROLE_ASSISTANT, "roles are the wire's");
+_Static_assert((int)QUIRE_RAW == (int)ROLE_RAW, "roles are the wire's");
 _Static_assert(sizeof(struct quire_usage) == sizeof(struct usage), "usage is the wire's");
 _Static_assert(sizeof(struct quire_timings) == sizeof(struct timings), "timings are the wire's");
 
@@ -154,6 +154,7 @@ static int take_done(struct quire_client *c, struct bytes frame, struct quire_ev
         return NOT_FOR_US;
     begin_event(event, QUIRE_DONE, &m.id);
     event->finish = (enum quire_finish)m.reason;
+    event->stop = m.stop;
     memcpy(&event->usage, &m.usage, sizeof event->usage);
     memcpy(&event->timings, &m.timings, sizeof event->timings);
     event->seed = m.seed;

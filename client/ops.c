@@ -132,6 +132,8 @@ static void copy_worker(struct quire_worker *out, const struct worker_info *in) 
     };
     client_copy_text(out->name, sizeof out->name, in->name);
     client_copy_text(out->model, sizeof out->model, in->model);
+    client_copy_text(out->chat_template, sizeof out->chat_template, in->template_id);
+    client_copy_text(out->tools, sizeof out->tools, in->tools);
 }
 
 static void copy_request(struct quire_request_info *out, const struct request_info *in) {

@@ -35,6 +35,12 @@ struct quire_request;
  * Fails with "timeout" if no broker answers within timeout_ms. */
 int quire_open(struct quire_client **out, const char *endpoint, int timeout_ms,
                struct quire_error *error);
+/* As quire_open, without waiting, for programs with a loop of their own: the broker need not be
+ * there, and is connected to in the background for as long as the client lives. Until then
+ * quire_send fails with "io". */
+int quire_open_later(struct quire_client **out, const char *endpoint, struct quire_error *error);
+/* Whether the broker is there, as of the last quire_next or quire_send. */
+bool quire_connected(const struct quire_client *client);
 /* Cancels what is in flight, then disconnects. NULL is fine. */
 void quire_close(struct quire_client *client);
 const char *quire_endpoint(const struct quire_client *client);
@@ -45,7 +51,8 @@ int quire_fd(const struct quire_client *client);
 
 /* ---- requests ---- */
 
-enum quire_role { QUIRE_SYSTEM = 1, QUIRE_USER = 2, QUIRE_ASSISTANT = 3 };
+/* QUIRE_RAW: its text is the prompt as it is, no template around it; only message, only text. */
+enum quire_role { QUIRE_SYSTEM = 1, QUIRE_USER = 2, QUIRE_ASSISTANT = 3, QUIRE_RAW = 4 };
 
 /* NULL when memory ran out. Freed by quire_request_free; may be sent several times. */
 struct quire_request *quire_request_new(void);
@@ -69,6 +76,24 @@ int quire_request_look(struct quire_request *request, uint32_t max_pixels,
 int quire_request_stop(struct quire_request *request, const char *text, size_t bytes);
 int quire_request_model(struct quire_request *request, const char *name);
 int quire_request_tenant(struct quire_request *request, const char *name);
+/* The answer will be JSON that fits this JSON Schema (proto/SPEC.md, "Schemas"). Copied. */
+int quire_request_schema(struct quire_request *request, const char *json, size_t bytes);
+/* Nothing is generated: DONE comes with usage.prompt_positions alone. */
+void quire_request_count_only(struct quire_request *request, bool on);
+enum quire_priority { QUIRE_PRIORITY_LOW = 0, QUIRE_PRIORITY_NORMAL = 1, QUIRE_PRIORITY_HIGH = 2 };
+/* Which of the broker's waiting requests goes first. */
+void quire_request_priority(struct quire_request *request, enum quire_priority priority);
+
+/* How the pool cuts a request (proto/SPEC.md, section 9). */
+struct quire_segment {
+    bool picture;
+    enum quire_role role;
+    uint32_t bytes; /* of its text or of the encoded picture */
+};
+/* Writes the first `capacity` of them, returns how many there are: 0 for a request without
+ * messages, and when memory ran out. */
+size_t quire_request_segments(const struct quire_request *request, struct quire_segment *out,
+                              size_t capacity);
 
 /* What a request has when nothing is set; the comment of each field of sampling in proto/SPEC.md.
  */
@@ -135,6 +160,7 @@ struct quire_event {
     const struct quire_token *tokens; /* NULL, or n_tokens of them with logprobs */
     /* DONE */
     enum quire_finish finish;
+    int32_t stop; /* with QUIRE_FINISH_STOP: index of the stop string; else -1 */
     struct quire_usage usage;
     struct quire_timings timings;
     uint64_t seed;
@@ -162,6 +188,8 @@ enum quire_worker_state {
 };
 struct quire_worker {
     char name[65], model[129];
+    char chat_template[65];
+    char tools[17]; /* how it is told of tools: "hermes"; "" if it can't be */
     enum quire_worker_state state;
     uint64_t incarnation;
     uint32_t pid, credits, in_flight, silent_ms;

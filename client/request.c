@@ -9,41 +9,13 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "client/client.h"
+#include "client/request_inside.h"
 #include "common/utf8.h"
 
 #define READ_BYTES 65536 /* first size of the buffer a picture file is read into */
 
-struct text {
-    char *data; /* owned */
-    size_t size;
-};
-
-struct part {
-    size_t message; /* the index of its message */
-    enum part_kind kind;
-    struct text text;
-    uint32_t picture;
-    uint32_t max_pixels; /* of a picture, with detail */
-    enum detail detail;
-};
-
-struct quire_request {
-    struct quire_options options;
-    struct text model, tenant;
-    struct text stops[LIMIT_STOPS];
-    size_t n_stops;
-    enum role *roles; /* one per message */
-    size_t n_messages, messages_room;
-    struct part *parts;
-    size_t n_parts, parts_room;
-    zmq_msg_t *pictures; /* LIMIT_PICTURES of them, n_pictures initialised */
-    uint32_t n_pictures;
-    uint32_t max_pixels; /* of pictures to come, with detail */
-    enum detail detail;
-};
-
 _Static_assert((int)QUIRE_DETAIL_LOW == (int)DETAIL_LOW, "details are the wire's");
+_Static_assert((int)QUIRE_PRIORITY_HIGH == (int)PRIORITY_HIGH, "priorities are the wire's");
 
 /* ---- memory ---- */
 
@@ -78,16 +50,13 @@ static int keep_text(struct text *out, const char *data, size_t size, size_t lim
     return 0;
 }
 
-static struct bytes text_bytes(const struct text *t) {
-    return (struct bytes){(const uint8_t *)t->data, t->size};
-}
-
 struct quire_request *quire_request_new(void) {
     struct quire_request *r = calloc(1, sizeof *r);
     if (r == NULL)
         return NULL;
     quire_options_default(&r->options);
     r->detail = DETAIL_HIGH;
+    r->priority = PRIORITY_NORMAL;
     r->pictures = calloc(LIMIT_PICTURES, sizeof *r->pictures);
     if (r->pictures != NULL)
         return r;
@@ -109,13 +78,14 @@ void quire_request_free(struct quire_request *request) {
     free(request->roles);
     free(request->model.data);
     free(request->tenant.data);
+    free(request->schema.data);
     free(request);
 }
 
 /* ---- messages and parts ---- */
 
 int quire_request_message(struct quire_request *request, enum quire_role role) {
-    if (role < QUIRE_SYSTEM || role > QUIRE_ASSISTANT)
+    if (role < QUIRE_SYSTEM || role > QUIRE_RAW)
         return ERR_USAGE;
     if (request->n_messages == LIMIT_MESSAGES)
         return ERR_LIMIT;
@@ -261,6 +231,18 @@ int quire_request_tenant(struct quire_request *request, const char *name) {
     return keep_text(&request->tenant, name, strlen(name), LIMIT_TENANT_BYTES);
 }
 
+int quire_request_schema(struct quire_request *request, const char *json, size_t bytes) {
+    return keep_text(&request->schema, json, bytes, LIMIT_SCHEMA_BYTES);
+}
+
+void quire_request_count_only(struct quire_request *request, bool on) {
+    request->count_only = on;
+}
+
+void quire_request_priority(struct quire_request *request, enum quire_priority priority) {
+    request->priority = (enum priority)priority;
+}
+
 void quire_options_default(struct quire_options *options) {
     struct request r;
     request_init(&r);
@@ -282,99 +264,4 @@ void quire_options_default(struct quire_options *options) {
 
 void quire_request_options(struct quire_request *request, const struct quire_options *options) {
     request->options = *options;
-}
-
-/* ---- the message ---- */
-
-static void fill_options(const struct quire_options *o, struct request *r) {
-    r->max_tokens = o->max_tokens;
-    r->logprobs = o->logprobs;
-    r->deadline_ms = o->deadline_ms;
-    r->sampling = (struct sampling_options){
-        .temperature = o->temperature,
-        .top_k = o->top_k,
-        .top_p = o->top_p,
-        .min_p = o->min_p,
-        .repeat_penalty = o->repeat_penalty,
-        .presence_penalty = o->presence_penalty,
-        .frequency_penalty = o->frequency_penalty,
-        .repeat_last_n = o->repeat_last_n,
-        .has_seed = o->has_seed,
-        .seed = o->seed,
-    };
-}
-
-/* Messages and parts as proto/ wants them: parts of one message lie side by side, since parts are
- * only ever added to the last message. */
-static void fill_messages(const struct quire_request *in, struct request_message *messages,
-                          struct request_part *parts) {
-    for (size_t i = 0; i < in->n_messages; i++)
-        messages[i] = (struct request_message){in->roles[i], NULL, 0};
-    for (size_t i = 0; i < in->n_parts; i++) {
-        const struct part *part = &in->parts[i];
-        struct request_message *message = &messages[part->message];
-        parts[i] = (struct request_part){.kind = part->kind,
-                                         .text = text_bytes(&part->text),
-                                         .picture = part->picture,
-                                         .max_pixels = part->max_pixels,
-                                         .detail = part->detail};
-        if (message->n_parts++ == 0)
-            message->parts = &parts[i];
-    }
-}
-
-static int encode(const struct quire_request *in, struct request_id id, struct wire_buffer *out,
-                  struct error *e) {
-    struct bytes stops[LIMIT_STOPS];
-    struct request r;
-    int rc = ERR_NOMEM;
-    request_init(&r);
-    r.id = id;
-    r.model = text_bytes(&in->model);
-    r.tenant = text_bytes(&in->tenant);
-    fill_options(&in->options, &r);
-    for (size_t i = 0; i < in->n_stops; i++)
-        stops[i] = text_bytes(&in->stops[i]);
-    r.stops = stops;
-    r.n_stops = in->n_stops;
-    struct request_message *messages = calloc(in->n_messages + 1, sizeof *messages);
-    struct request_part *parts = calloc(in->n_parts + 1, sizeof *parts);
-    if (messages != NULL && parts != NULL) {
-        fill_messages(in, messages, parts);
-        r.messages = messages;
-        r.n_messages = in->n_messages;
-        rc = request_encode(&r, out);
-    }
-    free(messages);
-    free(parts);
-    return rc == 0 ? 0 : error_set(e, rc, "memory ran out for the request");
-}
-
-/* The broker's own check, made here first: an option out of range costs no way to the broker. */
-static int check(const struct quire_request *in, struct bytes frame, struct error *e) {
-    struct request r;
-    int rc = request_decode(&r, frame, in->n_pictures, e);
-    request_clear(&r);
-    return rc;
-}
-
-int request_to_wire(const struct quire_request *request, struct request_id id,
-                    struct wire_message *out, struct error *e) {
-    struct wire_buffer frame = {0};
-    int rc = encode(request, id, &frame, e);
-    if (rc == 0)
-        rc = check(request, wire_bytes(&frame), e);
-    if (rc != 0) {
-        wire_buffer_clear(&frame);
-        return rc;
-    }
-    rc = wire_add_buffer(out, &frame);
-    for (uint32_t i = 0; i < request->n_pictures && rc == 0; i++)
-        rc = wire_add_shared(out, &request->pictures[i]);
-    if (rc != 0)
-        return error_set(e, rc, "memory ran out for the request");
-    if (out->n_bytes > LIMIT_REQUEST_BYTES)
-        return error_set(e, ERR_LIMIT, "a request may have %u bytes, this one has %zu",
-                         LIMIT_REQUEST_BYTES, out->n_bytes);
-    return 0;
 }

@@ -13,6 +13,8 @@
 #define LIMIT_PARTS 4096                /* text and picture parts in one request */
 #define LIMIT_STOPS 16                  /* stop strings in one request */
 #define LIMIT_STOP_BYTES 256            /* one stop string */
+#define LIMIT_SCHEMA_BYTES 65536        /* a JSON Schema that the answer fits */
+#define LIMIT_PRIORITY 2                /* the highest priority of a request */
 #define LIMIT_TENANT_BYTES 64
 #define LIMIT_MODEL_BYTES 128
 #define LIMIT_NAME_BYTES 64     /* a worker's name */
@@ -26,6 +28,7 @@
 #define LIMIT_WORKERS 256            /* live workers of one broker */
 #define LIMIT_LISTED_REQUESTS 1024   /* requests in one OPS_REPLY; the oldest come first */
 #define LIMIT_TEMPLATE_BYTES 64      /* a chat template's name */
+#define LIMIT_TOOLS_BYTES 16         /* a tool format's name */
 #define LIMIT_LINKS 1024             /* held, and dropped, in one LINKS */
 #define LIMIT_SEGMENT_ENDS 1024      /* told in one DONE */
 #define LIMIT_EXPLAINED_SEGMENTS 512 /* in one explanation; the last ones */

@@ -83,7 +83,9 @@ struct msg_welcome {
 
 /* ---- requests ---- */
 
-enum role { ROLE_SYSTEM = 1, ROLE_USER = 2, ROLE_ASSISTANT = 3 };
+/* ROLE_RAW: the text is the prompt as it is, without a template; alone in its request, text only.
+ */
+enum role { ROLE_SYSTEM = 1, ROLE_USER = 2, ROLE_ASSISTANT = 3, ROLE_RAW = 4 };
 enum part_kind { PART_TEXT = 1, PART_PICTURE = 2 };
 /* How closely a picture is looked at: low means the overview alone, where a model cuts tiles. */
 enum detail { DETAIL_HIGH = 1, DETAIL_LOW = 2 };
@@ -116,6 +118,9 @@ struct sampling_options {
     uint64_t seed; /* drawn by the pool when has_seed is false */
 };
 
+/* Which of the broker's waiting requests goes first. */
+enum priority { PRIORITY_LOW = 0, PRIORITY_NORMAL = 1, PRIORITY_HIGH = 2 };
+
 struct request {
     struct request_id id;
     uint32_t deadline_ms; /* from arrival at the broker; 1..LIMIT_DEADLINE_MS */
@@ -126,6 +131,9 @@ struct request {
     uint32_t logprobs;   /* 0 = none, else alternatives per token + the token itself */
     struct bytes *stops;
     size_t n_stops;
+    struct bytes schema; /* a JSON Schema that the answer fits; empty: none */
+    bool count_only;     /* no answer: DONE says how long the prompt is */
+    uint32_t priority;   /* enum priority, default PRIORITY_NORMAL */
     struct request_message *messages;
     size_t n_messages;
     uint32_t n_pictures; /* highest picture index + 1; equals the number of picture frames */
@@ -205,6 +213,7 @@ struct timings {             /* microseconds */
 struct msg_done {
     struct request_id id;
     enum finish_reason reason;
+    int32_t stop; /* FINISH_STOP: index of the stop string that ended it; else -1 */
     struct usage usage;
     struct timings timings;
     uint64_t seed;             /* the seed that was used */
@@ -233,14 +242,16 @@ struct msg_ready {
     uint64_t incarnation;     /* random, new at each start of the process */
     struct bytes model;       /* model name that requests may ask for */
     struct bytes template_id; /* key "template": the chat template's name */
+    struct bytes tools;       /* the format in which its template tells of tools; empty: none */
     struct bytes software;
     uint8_t fingerprint[16]; /* of model and template; equal ones are interchangeable */
     uint32_t credits;        /* requests it will hold at a time */
     uint32_t pages_total;    /* 16-position pages in its arena */
     uint32_t context;        /* positions one request may have */
     uint32_t pid;
-    bool vision;  /* it has a vision tower */
-    bool resumes; /* it takes up answers that another began, and tells the ids of its tokens */
+    bool vision;   /* it has a vision tower */
+    bool resumes;  /* it takes up answers that another began, and tells the ids of its tokens */
+    bool extended; /* it knows schema, count_only and raw messages of a REQUEST */
 };
 struct msg_heartbeat {
     uint64_t incarnation;
@@ -322,6 +333,7 @@ struct msg_ops {
 enum worker_state { WORKER_UP = 1, WORKER_DRAINING = 2, WORKER_DRAINED = 3 };
 struct worker_info {
     struct bytes name, model;
+    struct bytes template_id, tools; /* as in READY; key "template" */
     enum worker_state state;
     uint64_t incarnation;
     uint32_t pid, credits, in_flight;

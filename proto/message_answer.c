@@ -151,6 +151,7 @@ static const struct schema timings_schema =
 static const struct field done_fields[] = {
     FIELD_ID("id", struct msg_done, id),
     FIELD_NEED_ENUM("reason", struct msg_done, reason, reason_names),
+    FIELD_I32("stop", struct msg_done, stop, -1, LIMIT_STOPS - 1, -1),
     FIELD_MAP("usage", struct msg_done, usage, &usage_schema),
     FIELD_MAP("timings", struct msg_done, timings, &timings_schema),
     FIELD_U64("seed", struct msg_done, seed),

@@ -42,6 +42,8 @@ int ops_decode(struct msg_ops *out, struct bytes frame, struct error *e) {
 static const struct field worker_fields[] = {
     FIELD_NEED_TEXT("name", struct worker_info, name, 1, LIMIT_NAME_BYTES),
     FIELD_TEXT("model", struct worker_info, model, 0, LIMIT_MODEL_BYTES),
+    FIELD_TEXT("template", struct worker_info, template_id, 0, LIMIT_TEMPLATE_BYTES),
+    FIELD_TEXT("tools", struct worker_info, tools, 0, LIMIT_TOOLS_BYTES),
     FIELD_NEED_ENUM("state", struct worker_info, state, worker_states),
     FIELD_U64("incarnation", struct worker_info, incarnation),
     FIELD_U32("pid", struct worker_info, pid, 0, UINT32_MAX, 0),

@@ -6,7 +6,7 @@
 
 #include "proto/message_request.h"
 
-const char *const role_names[ROLE_NAMES] = {"system", "user", "assistant"};
+const char *const role_names[ROLE_NAMES] = {"system", "user", "assistant", "raw"};
 static const char *const detail_names[] = {"high", "low"};
 
 /* ---- schema ---- */
@@ -61,6 +61,9 @@ static const struct field request_fields[] = {
     FIELD_U32("max_tokens", struct request, max_tokens, 1, LIMIT_MAX_TOKENS, 512),
     FIELD_U32("logprobs", struct request, logprobs, 0, LIMIT_LOGPROBS, 0),
     FIELD_LIST("stop", struct request, stops, n_stops, &stop_list),
+    FIELD_TEXT("schema", struct request, schema, 0, LIMIT_SCHEMA_BYTES),
+    FIELD_BOOL("count_only", struct request, count_only, false),
+    FIELD_U32("priority", struct request, priority, 0, LIMIT_PRIORITY, PRIORITY_NORMAL),
     FIELD_LIST("messages", struct request, messages, n_messages, &message_list),
 };
 
@@ -110,6 +113,20 @@ static int check_message(const struct request_message *message, size_t n_frames,
     return 0;
 }
 
+/* A raw prompt is the whole request: there is no template that could join it to anything. */
+static int check_raw(const struct request *r, size_t message, struct error *e) {
+    const struct request_message *m = &r->messages[message];
+    if (m->role != ROLE_RAW)
+        return 0;
+    if (r->n_messages != 1)
+        return error_set(e, ERR_BAD_REQUEST, "is raw; a raw message must be the only one");
+    for (size_t i = 0; i < m->n_parts; i++)
+        if (m->parts[i].kind != PART_TEXT)
+            return error_set(e, ERR_BAD_REQUEST, "is raw and part %zu a picture; raw is text only",
+                             i);
+    return 0;
+}
+
 static int check_totals(const struct tally *tally, size_t n_frames, struct error *e) {
     if (tally->parts > LIMIT_PARTS)
         return error_set(e, ERR_LIMIT, "has %zu parts, %d are allowed", tally->parts, LIMIT_PARTS);
@@ -128,6 +145,8 @@ static int request_check(struct request *r, size_t n_frames, struct error *e) {
         return error_set(e, ERR_BAD_REQUEST, "has no messages");
     for (size_t i = 0; i < r->n_messages; i++) {
         int rc = check_message(&r->messages[i], n_frames, &tally, e);
+        if (rc == 0)
+            rc = check_raw(r, i, e);
         if (rc != 0) {
             error_prefix(e, "message %zu", i);
             return rc;

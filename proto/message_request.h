@@ -5,7 +5,7 @@
 
 #include "proto/schema.h"
 
-#define ROLE_NAMES 3
+#define ROLE_NAMES 4
 extern const char *const role_names[ROLE_NAMES];
 
 #endif

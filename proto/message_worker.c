@@ -12,6 +12,7 @@ static const struct field ready_fields[] = {
     FIELD_NEED_U64("incarnation", struct msg_ready, incarnation),
     FIELD_NEED_TEXT("model", struct msg_ready, model, 1, LIMIT_MODEL_BYTES),
     FIELD_TEXT("template", struct msg_ready, template_id, 0, LIMIT_TEMPLATE_BYTES),
+    FIELD_TEXT("tools", struct msg_ready, tools, 0, LIMIT_TOOLS_BYTES),
     FIELD_TEXT("software", struct msg_ready, software, 0, LIMIT_SOFTWARE_BYTES),
     FIELD_ID("fingerprint", struct msg_ready, fingerprint),
     FIELD_NEED_U32("credits", struct msg_ready, credits, 0, UINT32_MAX),
@@ -20,6 +21,7 @@ static const struct field ready_fields[] = {
     FIELD_U32("pid", struct msg_ready, pid, 0, UINT32_MAX, 0),
     FIELD_BOOL("vision", struct msg_ready, vision, false),
     FIELD_BOOL("resumes", struct msg_ready, resumes, false),
+    FIELD_BOOL("extended", struct msg_ready, extended, false),
 };
 static const struct schema ready_schema =
     SCHEMA("READY", ready_fields, struct msg_ready, ERR_BAD_MESSAGE, 0);

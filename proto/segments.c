@@ -71,14 +71,15 @@ static struct link input_hash(const struct input *in, uint64_t seed) {
 /* ---- cutting ---- */
 
 struct cutter {
-    struct segment *out; /* NULL: only count */
+    void (*each)(void *arg, const struct segment *s);
+    void *arg;
+    const size_t *picture_bytes;
     size_t count;
     uint32_t shown;
 };
 
 static void add_segment(struct cutter *c, const struct segment *s) {
-    if (c->out != NULL)
-        c->out[c->count] = *s;
+    c->each(c->arg, s);
     c->count++;
 }
 
@@ -119,8 +120,7 @@ static bool has_text(const struct request_message *m, size_t begin, size_t end) 
     return false;
 }
 
-static void cut_message(struct cutter *c, const struct request *r, size_t message,
-                        const struct bytes *pictures) {
+static void cut_message(struct cutter *c, const struct request *r, size_t message) {
     const struct request_message *m = &r->messages[message];
     size_t before = c->count;
     for (size_t i = 0; i < m->n_parts;) {
@@ -132,7 +132,7 @@ static void cut_message(struct cutter *c, const struct request *r, size_t messag
         if (s.kind == PART_PICTURE) {
             MUST(m->parts[i].picture < r->n_pictures);
             s.shown = c->shown++;
-            s.bytes = pictures[m->parts[i].picture].size;
+            s.bytes = c->picture_bytes[m->parts[i].picture];
             add_segment(c, &s);
             i++;
             continue;
@@ -151,12 +151,11 @@ static void cut_message(struct cutter *c, const struct request *r, size_t messag
                                          .message = (uint32_t)message});
 }
 
-static size_t cut_request(struct segment *out, const struct request *r,
-                          const struct bytes *pictures) {
-    struct cutter c = {.out = out};
+void segments_cut(const struct request *r, const size_t *picture_bytes,
+                  void (*each)(void *arg, const struct segment *s), void *arg) {
+    struct cutter c = {.each = each, .arg = arg, .picture_bytes = picture_bytes};
     for (size_t i = 0; i < r->n_messages; i++)
-        cut_message(&c, r, i, pictures);
-    return c.count;
+        cut_message(&c, r, i);
 }
 
 /* ---- linking ---- */
@@ -255,10 +254,22 @@ static void link_segments(const struct chain *chain, const struct chain_root *ro
 
 /* ---- promises of segments.h ---- */
 
+/* A chain under construction; without segments it only counts them. */
+static void add_to_chain(void *arg, const struct segment *s) {
+    struct chain *chain = arg;
+    if (chain->segments != NULL)
+        chain->segments[chain->count] = *s;
+    chain->count++;
+}
+
 int chain_make(struct chain *out, const struct chain_root *root, const struct request *r,
                const struct bytes *pictures, struct error *e) {
-    size_t bytes;
-    *out = (struct chain){.count = cut_request(NULL, r, pictures)};
+    size_t bytes, picture_bytes[LIMIT_PICTURES];
+    MUST(r->n_pictures <= LIMIT_PICTURES);
+    for (uint32_t i = 0; i < r->n_pictures; i++)
+        picture_bytes[i] = pictures[i].size;
+    *out = (struct chain){0};
+    segments_cut(r, picture_bytes, add_to_chain, out);
     if (out->count == 0)
         return 0;
     if (size_mul(out->count, sizeof *out->segments, &bytes))
@@ -269,7 +280,8 @@ int chain_make(struct chain *out, const struct chain_root *root, const struct re
         return error_set(e, ERR_NOMEM, "memory ran out for the chain of %zu segments", count);
     }
     out->segments = out->block;
-    (void)cut_request(out->segments, r, pictures);
+    out->count = 0;
+    segments_cut(r, picture_bytes, add_to_chain, out);
     link_segments(out, root, r, pictures);
     return 0;
 }

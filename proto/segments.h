@@ -47,6 +47,11 @@ struct chain {
     void *block; /* owns segments */
 };
 
+/* Cuts r without computing links: calls `each` for the segments in order. picture_bytes
+ * [r->n_pictures] are the lengths of the encoded frames. */
+void segments_cut(const struct request *r, const size_t *picture_bytes,
+                  void (*each)(void *arg, const struct segment *s), void *arg);
+
 /* Cuts r and computes all links. pictures[r->n_pictures] are the encoded frames. ERR_NOMEM is the
  * only failure. One allocation, freed by chain_clear. */
 int chain_make(struct chain *out, const struct chain_root *root, const struct request *r,

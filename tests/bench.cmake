@@ -22,3 +22,7 @@ target_link_libraries(bench-chain PRIVATE quire_proto)
 # What several workers on one model cost in memory.
 add_executable(bench-memory bench/bench_memory.c)
 target_link_libraries(bench-memory PRIVATE quire_engine)
+
+# What holding an answer to a JSON Schema costs for each token.
+add_executable(bench-schema bench/bench_schema.c)
+target_link_libraries(bench-schema PRIVATE quire_schema)

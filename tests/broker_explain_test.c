@@ -46,6 +46,51 @@ static void test_every_segment_names_its_owners(void **state) {
     world_close(&w);
 }
 
+/* What was only counted says nothing of how long prompts take, and nothing was reused. */
+static void
+test_a_request_that_is_counted_is_in_no_figure_but_the_number_of_requests(void **state) {
+    (void)state;
+    struct world w;
+    begin(&w, 2);
+    struct world_chain c = chain_from(0, 4), other = chain_from(900, 3);
+    uint64_t real = world_ask_chain(&w, 1, 1, "m", &c);
+    world_tokens(&w, world_sent_to(&w), real, 1, 1, 0, 1);
+    struct pool_stats before = world_stats(&w);
+    struct explanation untouched = world_explain(&w, "m", &c);
+    uint64_t total_us[2];
+    for (int i = 0; i < 2; i++)
+        total_us[i] = world_explained(&w, &untouched, i)->total_us;
+    world_forget(&w);
+
+    struct event ev = world_request(1, 2, "m");
+    ev.request.count_only = ev.request.extended = true;
+    ev.request.chain = (struct request_chain){.segments = other.segments, .n_segments = other.n};
+    uint64_t t = world_ask_event(&w, &ev);
+    int at = world_sent_to(&w);
+    assert_true(at >= 0);
+    struct explanation now = world_explain(&w, "m", &c);
+    for (int i = 0; i < 2; i++) /* nobody waits for its prompt, which would be 300 ms */
+        assert_in_range(world_explained(&w, &now, i)->total_us, total_us[i], total_us[i] + 20000);
+    world_pass_ms(&w, 20);
+    world_done(&w, at, t, 1, 2);
+    assert_int_equal(world_find(&w, ACTION_DONE)->predicted_us, 0);
+
+    struct pool_stats after = world_stats(&w);
+    assert_int_equal(after.requests, before.requests + 1);
+    assert_int_equal(after.done, before.done + 1);
+    assert_int_equal(after.predictions, before.predictions);
+    assert_int_equal(after.first_token_count, before.first_token_count);
+    assert_int_equal(after.prompt_positions, before.prompt_positions);
+    assert_int_equal(after.reused_positions, before.reused_positions);
+    assert_int_equal(after.links, before.links);
+    struct explain_query last = {0};
+    struct explanation x;
+    broker_explain(w.broker, &last, w.now_us, &x);
+    struct request_id id = world_id(1); /* the last one that was routed by its prompt */
+    assert_memory_equal(x.id.bytes, id.bytes, sizeof id.bytes);
+    world_close(&w);
+}
+
 static void test_the_parts_of_a_prediction_add_up(void **state) {
     (void)state;
     struct world w;
@@ -60,7 +105,8 @@ static void test_the_parts_of_a_prediction_add_up(void **state) {
         assert_true(x->fits && x->credit);
         assert_int_equal(x->missing_pictures, 1);
         assert_in_range(x->encode_us, 100000, 120000);
-        assert_in_range(x->prefill_us, 350000, 400000); /* 100 + a guessed 256 positions, 1 ms each */
+        assert_in_range(x->prefill_us, 350000,
+                        400000); /* 100 + a guessed 256 positions, 1 ms each */
         assert_true((x->wait_us > 0) == (i == at));
         assert_int_equal(x->total_us, x->wait_us + x->encode_us + x->prefill_us);
     }
@@ -182,7 +228,8 @@ static void test_losses_are_what_no_other_worker_holds(void **state) {
     world_hold_pictures(&w, at, &c);
     world_hold(&w, 1 - at, &c, 0, 2);
     struct loss loss;
-    struct bytes name = {(const uint8_t *)w.workers[at].name, 2}, nobody = {(const uint8_t *)"x", 1};
+    struct bytes name = {(const uint8_t *)w.workers[at].name, 2},
+                 nobody = {(const uint8_t *)"x", 1};
     assert_true(broker_losses(w.broker, name, &loss));
     assert_int_equal(loss.in_flight, 1);
     assert_int_equal(loss.links, 2);
@@ -196,6 +243,7 @@ static void test_losses_are_what_no_other_worker_holds(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_segment_names_its_owners),
+        cmocka_unit_test(test_a_request_that_is_counted_is_in_no_figure_but_the_number_of_requests),
         cmocka_unit_test(test_the_parts_of_a_prediction_add_up),
         cmocka_unit_test(test_explaining_changes_nothing),
         cmocka_unit_test(test_workers_that_do_not_fit_are_shown_as_such),

@@ -311,6 +311,10 @@ static void test_operators_see_workers_and_requests_as_they_are(void **state) {
     assert_int_equal(broker_workers(w.broker, w.now_us, infos, 4), 1);
     assert_int_equal(infos[0].in_flight, 1);
     assert_int_equal(infos[0].silent_ms, 250);
+    assert_int_equal(infos[0].template_id.size, 6);
+    assert_memory_equal(infos[0].template_id.data, "chatml", 6);
+    assert_int_equal(infos[0].tools.size, 6);
+    assert_memory_equal(infos[0].tools.data, "hermes", 6);
     assert_int_equal(world_stats(&w).queued, 1);
     assert_int_equal(world_stats(&w).in_flight, 1);
     world_close(&w);

@@ -326,6 +326,9 @@ static void ask(struct sim *s) {
     s->books[n] = (struct book){.client = (int)draw(CLIENTS), .n = n};
     static const char *const wanted[] = {"a", "b", "", "nobody's"};
     struct event ev = world_request(s->books[n].client, n, wanted[draw(100) < 2 ? 3 : draw(3)]);
+    ev.request.priority = draw(PRIORITY_HIGH + 1);
+    ev.request.count_only = draw(8) == 0;
+    ev.request.extended = ev.request.count_only;
     ev.request.deadline_ms = draw(4) == 0 ? 50 + draw(4000) : 60000;
     ev.request.pictures = draw(3) == 0;
     ev.request.held_bytes = 1 + draw(5000);
@@ -439,7 +442,8 @@ static void act(struct sim *s, int i) { /* an awake worker's I/O thread */
                                       .model = {(const uint8_t *)w->model, strlen(w->model)},
                                       .credits = w->credits,
                                       .vision = w->vision,
-                                      .resumes = !w->mute};
+                                      .resumes = !w->mute,
+                                      .extended = !w->mute};
     }
     step(s, &ev);
 }
@@ -586,8 +590,8 @@ static void run(uint64_t seed, bool sleeps, size_t *terminals, size_t *passes, s
     s->w.settings.queue_bytes = 60000;
     s->w.settings.client_requests = 12;
     s->w.settings.policy = draw(3) > 0   ? POLICY_EARLIEST
-                             : draw(2) > 0 ? POLICY_LEAST_LOADED
-                                           : POLICY_ROUND_ROBIN;
+                           : draw(2) > 0 ? POLICY_LEAST_LOADED
+                                         : POLICY_ROUND_ROBIN;
     s->quiet = draw(4) == 0;
     s->w.settings.links = s->quiet ? WORLD_LINKS : 64; /* the latter forgets a lot */
     world_open(&s->w);

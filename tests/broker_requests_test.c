@@ -306,6 +306,98 @@ static void test_requests_leave_the_queue_in_the_order_they_came(void **state) {
     world_close(&w);
 }
 
+/* ---- priority ---- */
+
+static uint64_t ask_with(struct world *w, uint32_t n, enum priority priority) {
+    struct event ev = world_request((int)n, n, "m");
+    ev.request.priority = priority;
+    return world_ask_event(w, &ev);
+}
+
+/* Ends the requests one after the other at worker 0, which has one credit; they must have been sent
+ * in this order. */
+static void expect_order(struct world *w, const uint64_t *tickets, const uint32_t *order,
+                         size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        assert_true(world_last(w, ACTION_WORK)->ticket == tickets[order[i]]);
+        world_done(w, 0, tickets[order[i]], 1, order[i]);
+    }
+    assert_int_equal(world_count(w, ACTION_WORK), n);
+}
+
+static void test_a_higher_priority_goes_first_and_equal_ones_in_order(void **state) {
+    (void)state;
+    static const enum priority priorities[] = {PRIORITY_NORMAL, PRIORITY_LOW,    PRIORITY_NORMAL,
+                                               PRIORITY_HIGH,   PRIORITY_NORMAL, PRIORITY_HIGH,
+                                               PRIORITY_LOW};
+    static const uint32_t order[] = {0, 3, 5, 2, 4, 1, 6}; /* the first found a free worker */
+    struct world w;
+    uint64_t t[7];
+    start(&w);
+    world_ready(&w, 0, "m", 1);
+    for (uint32_t n = 0; n < 7; n++) {
+        t[n] = ask_with(&w, n, priorities[n]);
+        world_pass_ms(&w, 10);
+    }
+    expect_order(&w, t, order, 7);
+    world_close(&w);
+}
+
+static void test_what_has_waited_long_goes_before_a_higher_priority(void **state) {
+    (void)state;
+    static const uint32_t order[] = {0, 4, 1, 2, 5, 3};
+    struct world w;
+    uint64_t t[6];
+    start(&w);
+    world_ready(&w, 0, "m", 1);
+    t[0] = ask_with(&w, 0, PRIORITY_NORMAL);
+    t[1] = ask_with(&w, 1, PRIORITY_LOW);
+    world_pass_ms(&w, BROKER_PRIORITY_MS + 100);
+    t[2] = ask_with(&w, 2, PRIORITY_NORMAL); /* one level higher came too late to pass it */
+    t[3] = ask_with(&w, 3, PRIORITY_LOW);
+    t[4] = ask_with(&w, 4, PRIORITY_HIGH); /* two levels higher did not */
+    world_pass_ms(&w, BROKER_PRIORITY_MS + 100);
+    t[5] = ask_with(&w, 5, PRIORITY_HIGH);
+    expect_order(&w, t, order, 6);
+    world_close(&w);
+}
+
+static void test_a_full_queue_is_full_for_a_high_priority_too(void **state) {
+    (void)state;
+    struct world w;
+    world_init(&w);
+    w.settings.queue_requests = 2;
+    world_open(&w);
+    world_ready(&w, 0, "m", 1);
+    for (uint32_t n = 0; n < 3; n++)
+        assert_true(ask_with(&w, n, PRIORITY_LOW) != 0);
+    world_forget(&w);
+    assert_int_equal(ask_with(&w, 3, PRIORITY_HIGH), 0);
+    assert_int_equal(world_find(&w, ACTION_ERROR)->code, ERR_BUSY);
+    assert_int_equal(world_count(&w, ACTION_ERROR), 1); /* and nobody else was put out */
+    assert_int_equal(world_stats(&w).queued, 2);
+    world_close(&w);
+}
+
+static void test_a_request_that_passes_others_hears_its_place(void **state) {
+    (void)state;
+    struct world w;
+    start(&w);
+    world_ready(&w, 0, "m", 1);
+    for (uint32_t n = 0; n < 3; n++)
+        ask_with(&w, n, PRIORITY_NORMAL);
+    world_pass_ms(&w, 100);
+    world_forget(&w);
+    ask_with(&w, 3, PRIORITY_HIGH);
+    world_pass_ms(&w, 50);
+    const struct action *a = world_find(&w, ACTION_PROGRESS);
+    assert_non_null(a);
+    struct request_id id = world_id(3);
+    assert_memory_equal(a->progress.id.bytes, id.bytes, sizeof id.bytes);
+    assert_int_equal(a->progress.done, 0);
+    world_close(&w);
+}
+
 static void test_a_request_that_comes_back_stands_before_younger_ones(void **state) {
     (void)state;
     struct world w;
@@ -384,6 +476,10 @@ int main(void) {
         cmocka_unit_test(test_a_model_that_saw_before_is_waited_for),
         cmocka_unit_test(test_a_busy_model_does_not_hold_up_another),
         cmocka_unit_test(test_requests_leave_the_queue_in_the_order_they_came),
+        cmocka_unit_test(test_a_higher_priority_goes_first_and_equal_ones_in_order),
+        cmocka_unit_test(test_what_has_waited_long_goes_before_a_higher_priority),
+        cmocka_unit_test(test_a_full_queue_is_full_for_a_high_priority_too),
+        cmocka_unit_test(test_a_request_that_passes_others_hears_its_place),
         cmocka_unit_test(test_a_request_that_comes_back_stands_before_younger_ones),
         cmocka_unit_test(test_a_waiting_client_hears_its_place_twice_a_second),
         cmocka_unit_test(test_a_long_prefill_is_heard_of_again_and_again),

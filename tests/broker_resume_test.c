@@ -228,6 +228,28 @@ static void test_only_a_worker_that_can_go_on_gets_it(void **state) {
     world_close(&w);
 }
 
+static void test_what_an_older_worker_does_not_know_is_not_sent_to_it(void **state) {
+    (void)state;
+    struct world w;
+    world_init(&w);
+    world_open(&w);
+    w.workers[0].mute = true; /* an older program */
+    world_ready(&w, 0, "m", 4);
+    world_forget(&w);
+    struct event ev = world_request(0, 1, "m");
+    ev.request.extended = true;
+    (void)world_ask_event(&w, &ev);
+    assert_int_equal(world_count(&w, ACTION_WORK), 0);
+    assert_int_equal(world_find(&w, ACTION_ERROR)->code, ERR_UNSUPPORTED);
+    world_ready(&w, 1, "m", 4);
+    world_forget(&w);
+    ev = world_request(0, 2, "m");
+    ev.request.extended = true;
+    (void)world_ask_event(&w, &ev);
+    assert_int_equal(world_sent_to(&w), 1);
+    world_close(&w);
+}
+
 static void test_the_answer_of_a_worker_that_tells_no_ids_is_lost_with_it(void **state) {
     (void)state;
     struct world w;
@@ -481,6 +503,7 @@ int main(void) {
         cmocka_unit_test(test_a_frozen_worker_is_replaced_and_not_listened_to_any_more),
         cmocka_unit_test(test_it_waits_for_a_worker_and_ends_when_none_comes),
         cmocka_unit_test(test_only_a_worker_that_can_go_on_gets_it),
+        cmocka_unit_test(test_what_an_older_worker_does_not_know_is_not_sent_to_it),
         cmocka_unit_test(test_the_answer_of_a_worker_that_tells_no_ids_is_lost_with_it),
         cmocka_unit_test(test_an_answer_that_lost_two_workers_is_refused),
         cmocka_unit_test(test_one_lost_before_and_after_its_first_token_is_refused_too),

@@ -197,6 +197,7 @@ void rig_reply_tokens(struct rig *r, void *socket, const struct msg_work *work, 
 void rig_reply_done(struct rig *r, void *socket, const struct msg_work *work, uint8_t id) {
     struct msg_done done = {.id = rig_id(id),
                             .reason = FINISH_END,
+                            .stop = -1,
                             .usage = {.prompt_positions = 30, .answer_tokens = 1},
                             .timings = {.first_token_us = 1000, .total_us = 2000},
                             .worker = text_bytes("fake"),

@@ -142,12 +142,15 @@ void world_ready(struct world *w, int i, const char *model, uint32_t credits) {
         .name = text_bytes(k->name),
         .incarnation = k->incarnation,
         .model = text_bytes(model),
+        .template_id = text_bytes("chatml"),
+        .tools = text_bytes("hermes"),
         .credits = credits,
         .pages_total = k->pages_free,
         .context = k->context,
         .pid = 1,
         .vision = k->vision,
         .resumes = !k->mute,
+        .extended = !k->mute,
     };
     world_step(w, &ev);
 }
@@ -159,6 +162,7 @@ struct event world_request(int c, uint32_t n, const char *model) {
     ev.request.model = text_bytes(model);
     ev.request.held_bytes = 1000;
     ev.request.content_hash = 77000 + n;
+    ev.request.priority = PRIORITY_NORMAL;
     return ev;
 }
 

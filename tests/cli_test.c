@@ -150,6 +150,40 @@ static void test_a_missing_picture_is_named(void **state) {
     free(out);
 }
 
+static void test_a_priority_is_one_of_three_words(void **state) {
+    (void)state;
+    static const char *const words[] = {"low", "normal", "high"};
+    for (size_t i = 0; i < 3; i++)
+        free(run(
+            0, NULL,
+            (const char *[]){QUIRE, "ask", "-q", "-n", "2", "--priority", words[i], "Hi", NULL}));
+    char *out = run(2, NULL, (const char *[]){QUIRE, "ask", "--priority", "urgent", "Hi", NULL});
+    assert_non_null(strstr(out, "low, normal or high"));
+    free(out);
+}
+
+static void test_a_schema_is_read_from_a_file_of_bounded_size(void **state) {
+    (void)state;
+    char *out = run(error_exit_code(ERR_NOT_FOUND), NULL,
+                    (const char *[]){QUIRE, "ask", "--schema", "/nonexistent.json", "Hi", NULL});
+    assert_non_null(strstr(out, "/nonexistent.json"));
+    free(out);
+    out = run(error_exit_code(ERR_LIMIT), NULL,
+              (const char *[]){QUIRE, "ask", "--schema", QUIRE_GOLDEN_DIR "/smolvlm/text.gguf",
+                               "Hi", NULL});
+    assert_non_null(strstr(out, "--schema"));
+    free(out);
+}
+
+static void test_workers_tell_their_template(void **state) {
+    (void)state;
+    json_t *root = run_json((const char *[]){QUIRE, "workers", "--json", NULL});
+    json_t *worker = json_array_get(json_object_get(root, "workers"), 0);
+    assert_string_equal(json_string_value(json_object_get(worker, "template")), "smolvlm");
+    assert_string_equal(json_string_value(json_object_get(worker, "tools")), "");
+    json_decref(root);
+}
+
 static void test_a_file_that_is_no_picture_is_refused_by_the_pool(void **state) {
     (void)state;
     char *out = run(
@@ -263,6 +297,9 @@ int main(void) {
         cmocka_unit_test(test_a_piped_chat_tells_that_its_last_line_failed),
         cmocka_unit_test(test_a_word_too_many_is_refused),
         cmocka_unit_test(test_a_missing_picture_is_named),
+        cmocka_unit_test(test_a_priority_is_one_of_three_words),
+        cmocka_unit_test(test_a_schema_is_read_from_a_file_of_bounded_size),
+        cmocka_unit_test(test_workers_tell_their_template),
         cmocka_unit_test(test_a_file_that_is_no_picture_is_refused_by_the_pool),
         cmocka_unit_test(test_no_broker_is_one_line_that_says_how_to_start_one),
         cmocka_unit_test(test_chat_keeps_the_conversation),

@@ -1,5 +1,7 @@
 quire_test(client_test client_test.c client_peer.c support/temp.c
   LIBS quire_client quire_wire Threads::Threads)
+quire_test(client_later_test client_later_test.c client_peer.c support/temp.c
+  LIBS quire_client quire_wire Threads::Threads)
 quire_test(replay_trace_test replay_trace_test.c support/process.c support/temp.c
   LIBS quire_replay quire_proto)
 quire_test(replay_reuse_test replay_reuse_test.c LIBS quire_replay quire_proto)

@@ -69,7 +69,8 @@ static void say_tokens(struct request_id id, uint32_t index, const char *words) 
 
 static void say_done(struct request_id id) {
     struct msg_done m = {.id = id,
-                         .reason = FINISH_END,
+                         .reason = FINISH_STOP,
+                         .stop = 1,
                          .usage = {.prompt_positions = 7, .tiles_encoded = 3},
                          .timings = {.queue_us = 5, .total_us = 9},
                          .seed = 4,
@@ -188,6 +189,9 @@ static void test_a_request_arrives_as_it_was_built(void **state) {
     assert_int_equal(quire_request_model(r, "demo"), 0);
     assert_int_equal(quire_request_tenant(r, "shop"), 0);
     assert_int_equal(quire_request_stop(r, "END", 3), 0);
+    assert_int_equal(quire_request_schema(r, "{}", 2), 0);
+    quire_request_count_only(r, true);
+    quire_request_priority(r, QUIRE_PRIORITY_HIGH);
     assert_int_equal(quire_request_message(r, QUIRE_SYSTEM), 0);
     assert_int_equal(quire_request_text(r, "Be brief.", 9), 0);
     assert_int_equal(quire_request_message(r, QUIRE_USER), 0);
@@ -206,6 +210,10 @@ static void test_a_request_arrives_as_it_was_built(void **state) {
         assert_memory_equal(got.model.data, "demo", 4);
         assert_memory_equal(got.tenant.data, "shop", 4);
         assert_int_equal(got.n_stops, 1);
+        assert_int_equal(got.schema.size, 2);
+        assert_memory_equal(got.schema.data, "{}", 2);
+        assert_true(got.count_only);
+        assert_int_equal(got.priority, PRIORITY_HIGH);
         assert_int_equal(got.n_messages, 2);
         assert_int_equal(got.messages[0].role, ROLE_SYSTEM);
         assert_int_equal(got.messages[1].n_parts, 3);
@@ -233,6 +241,7 @@ static void test_builders_refuse_what_the_broker_would(void **state) {
     assert_int_equal(quire_request_message(r, (enum quire_role)9), ERR_USAGE);
     assert_int_equal(quire_request_message(r, QUIRE_USER), 0);
     assert_int_equal(quire_request_text(r, "\xff", 1), ERR_BAD_REQUEST);
+    assert_int_equal(quire_request_schema(r, "\xff", 1), ERR_BAD_REQUEST);
     assert_int_equal(quire_request_text(r, "x", 1), 0);
     assert_int_equal(quire_request_picture_file(r, "/nowhere/x.png", &error), ERR_NOT_FOUND);
     assert_non_null(strstr(error.text, "/nowhere/x.png"));
@@ -248,6 +257,55 @@ static void test_builders_refuse_what_the_broker_would(void **state) {
     quire_request_options(r, &options);
     assert_int_equal(quire_send(client, r, id, &error), ERR_BAD_REQUEST);
     assert_non_null(strstr(error.text, "temperature"));
+    quire_request_free(r);
+}
+
+static void test_a_raw_prompt_is_sent_and_nothing_beside_it(void **state) {
+    (void)state;
+    struct quire_request *r = quire_request_new();
+    uint8_t id[QUIRE_ID_BYTES];
+    struct request got;
+    assert_int_equal(quire_request_message(r, QUIRE_RAW), 0);
+    assert_int_equal(quire_request_text(r, "Once", 4), 0);
+    assert_int_equal(quire_send(client, r, id, &error), 0);
+    peer_expect(&peer, MSG_REQUEST);
+    assert_int_equal(request_decode(&got, wire_frame(&peer.m, 1), 0, NULL), 0);
+    assert_int_equal(got.messages[0].role, ROLE_RAW);
+    assert_int_equal(got.priority, PRIORITY_NORMAL);
+    assert_false(got.count_only);
+    request_clear(&got);
+    assert_int_equal(quire_request_message(r, QUIRE_USER), 0);
+    assert_int_equal(quire_request_text(r, "and", 3), 0);
+    assert_int_equal(quire_send(client, r, id, &error), ERR_BAD_REQUEST);
+    assert_non_null(strstr(error.text, "raw"));
+    quire_request_free(r);
+}
+
+static void test_a_request_says_how_it_will_be_cut(void **state) {
+    (void)state;
+    static char words[SEGMENT_TEXT_BYTES + 10];
+    struct quire_request *r = quire_request_new();
+    struct quire_segment cuts[5];
+    memset(words, 'w', sizeof words);
+    assert_int_equal(quire_request_segments(r, cuts, 5), 0);
+    assert_int_equal(quire_request_message(r, QUIRE_SYSTEM), 0);
+    assert_int_equal(quire_request_text(r, "Be brief.", 9), 0);
+    assert_int_equal(quire_request_message(r, QUIRE_USER), 0);
+    assert_int_equal(quire_request_picture(r, "picture", 7, &error), 0);
+    assert_int_equal(quire_request_text(r, words, 6), 0);
+    assert_int_equal(quire_request_text(r, words, sizeof words - 6), 0);
+    assert_int_equal(quire_request_segments(r, NULL, 0), 4);
+    cuts[2].bytes = 77;
+    assert_int_equal(quire_request_segments(r, cuts, 2), 4);
+    assert_int_equal(cuts[2].bytes, 77); /* not written */
+    assert_int_equal(quire_request_segments(r, cuts, 5), 4);
+    assert_int_equal(cuts[0].role, QUIRE_SYSTEM);
+    assert_int_equal(cuts[0].bytes, 9);
+    assert_true(cuts[1].picture && !cuts[0].picture && !cuts[2].picture);
+    assert_int_equal(cuts[1].role, QUIRE_USER);
+    assert_int_equal(cuts[1].bytes, 7);
+    assert_int_equal(cuts[2].bytes, SEGMENT_TEXT_BYTES);
+    assert_int_equal(cuts[3].bytes, 10);
     quire_request_free(r);
 }
 
@@ -275,7 +333,8 @@ static void test_an_answer_comes_as_events_up_to_its_last(void **state) {
     next_event(QUIRE_TOKENS, &id);
     assert_event_text("!");
     next_event(QUIRE_DONE, &id);
-    assert_int_equal(event.finish, QUIRE_FINISH_END);
+    assert_int_equal(event.finish, QUIRE_FINISH_STOP);
+    assert_int_equal(event.stop, 1);
     assert_int_equal(event.usage.prompt_positions, 7);
     assert_int_equal(event.usage.tiles_encoded, 3);
     assert_int_equal(event.timings.queue_us, 5);
@@ -468,6 +527,8 @@ static void serve_workers(struct peer *p) {
     struct worker_info workers[2] = {
         {.name = text("w1"),
          .model = text("demo"),
+         .template_id = text("chatml"),
+         .tools = text("hermes"),
          .state = WORKER_UP,
          .pid = 12,
          .load = {.incarnation = 1, .active = 3, .pages_free = 40},
@@ -489,6 +550,9 @@ static void test_workers_are_listed(void **state) {
     assert_int_equal(n, 2);
     assert_string_equal(workers[0].name, "w1");
     assert_string_equal(workers[0].model, "demo");
+    assert_string_equal(workers[0].chat_template, "chatml");
+    assert_string_equal(workers[0].tools, "hermes");
+    assert_string_equal(workers[1].tools, "");
     assert_int_equal(workers[0].pid, 12);
     assert_int_equal(workers[0].active, 3);
     assert_int_equal(workers[0].pages_free, 40);
@@ -600,6 +664,8 @@ int main(void) {
         BOTH(test_closing_cancels_what_is_in_flight),
         BOTH(test_a_request_arrives_as_it_was_built),
         BOTH(test_builders_refuse_what_the_broker_would),
+        BOTH(test_a_raw_prompt_is_sent_and_nothing_beside_it),
+        BOTH(test_a_request_says_how_it_will_be_cut),
         BOTH(test_an_answer_comes_as_events_up_to_its_last),
         BOTH(test_logprobs_come_with_their_alternatives),
         BOTH(test_several_requests_run_side_by_side),

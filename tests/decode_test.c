@@ -382,6 +382,21 @@ static void test_damaged_chunks_are_named(void **state) {
     release(file);
 }
 
+static void test_an_empty_first_chunk_of_pixels_is_refused(void **state) {
+    (void)state;
+    static const uint8_t empty[12] = {0, 0, 0, 0, 'I', 'D', 'A', 'T'};
+    struct bytes file = small_png();
+    uint8_t *longer = malloc(file.size + sizeof empty);
+    assert_non_null(longer);
+    memcpy(longer, file.data, 33);
+    memcpy(longer + 33, empty, sizeof empty);
+    memcpy(longer + 33 + sizeof empty, file.data + 33, file.size - 33);
+    png_repair_checksums(longer, file.size + sizeof empty);
+    check_refused((struct bytes){longer, file.size + sizeof empty}, "empty chunk at byte 33");
+    free(longer);
+    release(file);
+}
+
 static void test_a_palette_picture_needs_its_palette(void **state) {
     (void)state;
     struct png_spec spec = {5, 5, 4, 3, false, {0}, {0}, ramp_4, 0};
@@ -450,6 +465,7 @@ int main(void) {
         cmocka_unit_test(test_data_that_inflates_past_its_pixels_is_refused),
         cmocka_unit_test(test_every_kind_of_png_fits_its_budget),
         cmocka_unit_test(test_damaged_chunks_are_named),
+        cmocka_unit_test(test_an_empty_first_chunk_of_pixels_is_refused),
         cmocka_unit_test(test_a_palette_picture_needs_its_palette),
         cmocka_unit_test(test_unreadable_jpegs_say_why),
         cmocka_unit_test(test_a_jpeg_of_endless_scans_is_refused),

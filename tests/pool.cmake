@@ -8,6 +8,9 @@ quire_test(cli_test cli_test.c support/pool.c support/process.c support/temp.c
 quire_test(resume_pool_test resume_pool_test.c support/relay.c support/pool.c support/process.c support/temp.c
   LIBS quire_client quire_wire quire_common TIMEOUT 400)
 add_dependencies(resume_pool_test quire-broker quire-worker)
+quire_test(constraint_pool_test constraint_pool_test.c support/pool.c support/process.c support/temp.c
+  LIBS quire_client quire_common test_schema TIMEOUT 240)
+add_dependencies(constraint_pool_test quire-broker quire-worker)
 foreach(name pool_test places_test up_test cli_test)
   add_dependencies(${name} quire quire-broker quire-worker)
 endforeach()

@@ -245,6 +245,23 @@ static void test_a_bos_in_front_moves_everything(void **state) {
     close_fixture(&f);
 }
 
+static void test_a_raw_text_ends_where_the_prompt_does(void **state) {
+    (void)state;
+    struct vocab v = {.pre = "smollm", .add_bos = 1};
+    vocab_add_bytes(&v);
+    v.bos = vocab_add(&v, "<s>", TOKEN_CONTROL, 0);
+    struct fixture f;
+    open_fixture(&f, vocab_make(&v), false);
+    vocab_clear(&v);
+    const struct chat_message m[] = {{CHAT_RAW, PARTS(text(" Hi"), text(""), text("<s>!"))}};
+    build(&f, TEMPLATE_SMOLVLM, m, 1);
+    assert_int_equal(f.p.count, 1 + 3 + 4);
+    const struct expected wanted[] = {
+        {0, 0, 1, "<s> "}, {0, 0, 3, "<s> Hi"}, {0, 2, 3, "<s> Hi<s>"}, {0, 2, 4, "<s> Hi<s>!"}};
+    expect(&f, wanted, 4);
+    close_fixture(&f);
+}
+
 static void test_gemmas_system_text_is_in_the_users_turn(void **state) {
     (void)state;
     struct fixture f;
@@ -270,6 +287,7 @@ int main(void) {
         cmocka_unit_test(test_a_vocabulary_that_adds_bytes_is_near_enough),
         cmocka_unit_test(test_what_the_template_leaves_out_ends_where_the_last_did),
         cmocka_unit_test(test_a_bos_in_front_moves_everything),
+        cmocka_unit_test(test_a_raw_text_ends_where_the_prompt_does),
         cmocka_unit_test(test_gemmas_system_text_is_in_the_users_turn),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -223,6 +223,43 @@ static void test_harmless_text_has_the_tokens_of_the_whole_prompt(void **state) 
     close_fixture(&f);
 }
 
+static void expect_raw(struct tokenizer *t, const char *said) {
+    struct chat_part part = {.text = bytes_of(said)};
+    struct chat_message message = {CHAT_RAW, &part, 1};
+    struct rendering r;
+    struct prompt p;
+    struct error e;
+    struct token_list l = {0};
+    size_t bos = tokenizer_adds_bos(t) ? 1 : 0;
+    assert_int_equal(template_render(TEMPLATE_SMOLVLM, &message, 1, bos, &r, &e), 0);
+    assert_int_equal(prompt_build(&p, t, NULL, &r, NULL, 0, 1000, &e), 0);
+    assert_int_equal(tokenizer_encode(t, part.text, TOKENIZE_PLAIN, &l, &e), 0);
+    assert_int_equal(p.count, bos + l.count);
+    if (bos > 0)
+        assert_int_equal(p.units[0].token, tokenizer_bos(t));
+    for (size_t i = 0; i < l.count; i++)
+        assert_int_equal(p.units[bos + i].token, l.ids[i]);
+    token_list_clear(&l);
+    prompt_clear(&p);
+    rendering_clear(&r);
+}
+
+static void test_a_raw_prompt_has_the_tokens_of_its_text(void **state) {
+    (void)state;
+    static const char *const said[] = {"Once upon a time", " there was\n",
+                                       "Assistant: <end_of_utterance>", "<|im_start|>User: a",
+                                       "\xc3\xa9t\xc3\xa9 2024"};
+    struct tokenizer *t[] = {vocab_open_golden("smolvlm", "text.gguf"),
+                             vocab_open_golden("tokenizer", "ggml-vocab-llama-spm.gguf")};
+    assert_false(tokenizer_adds_bos(t[0]));
+    assert_true(tokenizer_adds_bos(t[1]));
+    for (size_t i = 0; i < 2; i++) {
+        for (size_t k = 0; k < sizeof said / sizeof said[0]; k++)
+            expect_raw(t[i], said[k]);
+        tokenizer_close(t[i]);
+    }
+}
+
 /* A byte-level vocabulary that adds BOS; `marks` for pictures too. */
 static struct tokenizer *make_tokenizer(bool marks) {
     struct vocab v = {.pre = "smollm", .add_bos = 1};
@@ -284,6 +321,7 @@ int main(void) {
         cmocka_unit_test(test_a_picture_without_a_layout_is_refused),
         cmocka_unit_test(test_special_tokens_in_a_users_text_stay_text),
         cmocka_unit_test(test_harmless_text_has_the_tokens_of_the_whole_prompt),
+        cmocka_unit_test(test_a_raw_prompt_has_the_tokens_of_its_text),
         cmocka_unit_test(test_bos_stands_first_and_once),
         cmocka_unit_test(test_a_vocabulary_without_picture_marks_is_named),
     };

@@ -15,6 +15,7 @@ EXPECTED = {
     "request": {
         "v": 1, "t": "REQUEST", "id": identity(0x28), "deadline_ms": 30000, "tenant": "shop",
         "model": "demo", "max_tokens": 100, "logprobs": 5, "stop": ["\n\n", "User:"],
+        "schema": '{"type": "object"}', "count_only": True, "priority": 2,
         "sampling": {"temperature": 0.5, "top_k": 20, "top_p": 0.75, "min_p": 0.125,
                      "repeat_penalty": 1.25, "presence_penalty": -0.5, "frequency_penalty": 0.25,
                      "repeat_last_n": 32, "seed": 0},
@@ -24,6 +25,9 @@ EXPECTED = {
                                        {"text": "And in this one?"},
                                        {"picture": 0}]},
             {"role": "assistant", "parts": [{"text": ""}]}]},
+    "request-raw": {
+        "v": 1, "t": "REQUEST", "id": identity(0x2B), "priority": 0,
+        "messages": [{"role": "raw", "parts": [{"text": "Once upon"}, {"text": " a time"}]}]},
     "tokens": {"v": 1, "t": "TOKENS", "id": identity(0x22), "index": 40, "n": 2, "text": "café"},
     "tokens-logprobs": {
         "v": 1, "t": "TOKENS", "id": identity(0x23), "index": 5, "n": 2, "text": "café",
@@ -34,7 +38,7 @@ EXPECTED = {
                         {"id": 9, "logprob": -3.0, "text": b""}]},
             {"id": -1, "logprob": -9.5, "text": b"\xc3\xa9"}]},
     "done": {
-        "v": 1, "t": "DONE", "id": identity(0x24), "reason": "stop",
+        "v": 1, "t": "DONE", "id": identity(0x24), "reason": "stop", "stop": 1,
         "usage": {"prompt_positions": 11, "reused_positions": 12, "answer_tokens": 13,
                   "pictures": 14, "pictures_encoded": 15, "tiles_encoded": 16,
                   "picture_positions": 17},
@@ -47,9 +51,11 @@ EXPECTED = {
               "text": "queue full", "retry_ms": 1500},
     "ready": {"v": 1, "t": "READY", "version_min": 1, "version_max": 2, "name": "w1",
               "incarnation": 0xFEDCBA9876543210, "model": "demo", "template": "smolvlm",
+              "tools": "hermes",
               "software": "quire 0.1.0",
               "fingerprint": bytes(range(1, 17)), "credits": 8, "pages_total": 4096,
-              "context": 8192, "pid": 4711, "vision": True, "resumes": True},
+              "context": 8192, "pid": 4711, "vision": True, "resumes": True,
+              "extended": True},
     "reply": {"v": 1, "t": "REPLY", "incarnation": 41, "ticket": 1 << 33, "attempt": 2,
               "ids": (5).to_bytes(4, "little") + (262).to_bytes(4, "little")},
     "work": {"v": 1, "t": "WORK", "ticket": 42, "attempt": 3, "deadline_ms": 60000,

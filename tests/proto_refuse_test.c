@@ -376,6 +376,50 @@ static void test_strings_are_accepted_up_to_their_limit(void **state) {
     assert_int_equal(send_request(&r, 1), ERR_LIMIT);
 }
 
+static void test_a_schema_is_accepted_up_to_its_limit(void **state) {
+    (void)state;
+    static char schema[LIMIT_SCHEMA_BYTES + 1];
+    struct request r;
+    sample_request_small(&r);
+    memset(schema, ' ', sizeof schema);
+    r.schema = (struct bytes){(const uint8_t *)schema, LIMIT_SCHEMA_BYTES};
+    assert_int_equal(send_request(&r, 1), 0);
+    r.schema.size++;
+    assert_int_equal(send_request(&r, 1), ERR_LIMIT);
+}
+
+static void test_there_are_three_priorities(void **state) {
+    (void)state;
+    struct request r;
+    sample_request_small(&r);
+    for (r.priority = PRIORITY_LOW; r.priority <= PRIORITY_HIGH; r.priority++)
+        assert_int_equal(send_request(&r, 1), 0);
+    assert_int_equal(send_request(&r, 1), ERR_BAD_REQUEST);
+}
+
+static void test_a_raw_message_is_alone_and_has_text_only(void **state) {
+    (void)state;
+    static const struct request_part text = {.kind = PART_TEXT, .text = {(const uint8_t *)"x", 1}};
+    static const struct request_part shown[] = {{.kind = PART_TEXT}, {.kind = PART_PICTURE}};
+    struct request_message messages[] = {{ROLE_RAW, &text, 1}, {ROLE_USER, &text, 1}};
+    struct request r;
+    sample_request_small(&r);
+    r.messages = messages;
+    r.n_messages = 1;
+    assert_int_equal(send_request(&r, 0), 0);
+    r.n_messages = 2;
+    assert_int_equal(send_request(&r, 0), ERR_BAD_REQUEST); /* something after it */
+    messages[1].role = ROLE_RAW;
+    assert_int_equal(send_request(&r, 0), ERR_BAD_REQUEST);
+    messages[0].role = ROLE_USER;
+    assert_int_equal(send_request(&r, 0), ERR_BAD_REQUEST); /* something before it */
+    messages[0] = (struct request_message){ROLE_RAW, shown, 2};
+    r.n_messages = 1;
+    assert_int_equal(send_request(&r, 1), ERR_BAD_REQUEST);
+    messages[0].role = ROLE_USER;
+    assert_int_equal(send_request(&r, 1), 0);
+}
+
 static void test_strings_must_be_utf8(void **state) {
     (void)state;
     struct request r;
@@ -747,6 +791,9 @@ int main(void) {
         cmocka_unit_test(test_unknown_and_missing_types_are_refused),
         cmocka_unit_test(test_a_message_is_not_read_as_another_type),
         cmocka_unit_test(test_strings_are_accepted_up_to_their_limit),
+        cmocka_unit_test(test_a_schema_is_accepted_up_to_its_limit),
+        cmocka_unit_test(test_there_are_three_priorities),
+        cmocka_unit_test(test_a_raw_message_is_alone_and_has_text_only),
         cmocka_unit_test(test_strings_must_be_utf8),
         cmocka_unit_test(test_stop_strings_are_counted),
         cmocka_unit_test(test_messages_and_parts_are_counted),

@@ -121,9 +121,24 @@ static void test_request_keys_keep_their_values(void **state) {
     assert_int_equal(out.n_stops, in.n_stops);
     for (size_t i = 0; i < in.n_stops; i++)
         assert_text(out.stops[i], in.stops[i]);
+    assert_text(out.schema, in.schema);
+    assert_true(out.count_only);
+    assert_int_equal(out.priority, PRIORITY_HIGH);
     assert_messages(&out, &in);
     assert_int_equal(out.n_pictures, 2);
     request_clear(&out);
+    request_clear(&out);
+}
+
+static void test_a_raw_prompt_keeps_its_parts(void **state) {
+    (void)state;
+    struct request in, out;
+    sample_request_raw(&in);
+    assert_int_equal(request_encode(&in, &frame), 0);
+    assert_int_equal(request_decode(&out, wire_bytes(&frame), 0, NULL), 0);
+    assert_int_equal(out.messages[0].role, ROLE_RAW);
+    assert_int_equal(out.priority, PRIORITY_LOW);
+    assert_messages(&out, &in);
     request_clear(&out);
 }
 
@@ -147,6 +162,11 @@ static void test_a_request_that_says_little_gets_the_defaults(void **state) {
     assert_int_equal(out.logprobs, 0);
     assert_int_equal(out.n_stops, 0);
     assert_int_equal(out.tenant.size, 0);
+    assert_int_equal(out.schema.size, 0);
+    assert_false(out.count_only);
+    assert_int_equal(out.priority, PRIORITY_NORMAL);
+    assert_null(memmem(frame.data, frame.size, "schema", 6));
+    assert_null(memmem(frame.data, frame.size, "priority", 8));
     request_clear(&out);
 }
 
@@ -198,6 +218,7 @@ static void test_done_keeps_its_values(void **state) {
     assert_int_equal(done_decode(&done, wire_bytes(&frame), NULL), 0);
     assert_memory_equal(&done.id, &sample_done.id, sizeof done.id);
     assert_int_equal(done.reason, sample_done.reason);
+    assert_int_equal(done.stop, sample_done.stop);
     assert_memory_equal(&done.usage, &sample_done.usage, sizeof done.usage);
     assert_memory_equal(&done.timings, &sample_done.timings, sizeof done.timings);
     assert_true(done.seed == sample_done.seed);
@@ -251,6 +272,7 @@ static void test_worker_messages_keep_their_values(void **state) {
     assert_text(ready.name, sample_ready.name);
     assert_text(ready.model, sample_ready.model);
     assert_text(ready.template_id, sample_ready.template_id);
+    assert_text(ready.tools, sample_ready.tools);
     assert_text(ready.software, sample_ready.software);
     assert_true(ready.incarnation == sample_ready.incarnation);
     assert_memory_equal(ready.fingerprint, sample_ready.fingerprint, 16);
@@ -262,6 +284,7 @@ static void test_worker_messages_keep_their_values(void **state) {
     assert_int_equal(ready.pid, sample_ready.pid);
     assert_true(ready.vision);
     assert_true(ready.resumes);
+    assert_true(ready.extended);
     wire_buffer_clear(&frame);
     assert_int_equal(heartbeat_encode(&sample_heartbeat, &frame), 0);
     assert_int_equal(heartbeat_decode(&beat, wire_bytes(&frame), NULL), 0);
@@ -301,6 +324,8 @@ static void test_ops_replies_keep_their_values(void **state) {
     const struct worker_info *a = &m.workers[0], *b = &sample_ops_workers.workers[0];
     assert_text(a->name, b->name);
     assert_text(a->model, b->model);
+    assert_text(a->template_id, b->template_id);
+    assert_text(a->tools, b->tools);
     assert_memory_equal(&a->state, &b->state, sizeof *a - offsetof(struct worker_info, state));
     assert_int_equal(m.workers[1].state, WORKER_DRAINED);
     ops_reply_clear(&m);
@@ -370,6 +395,13 @@ static void test_new_keys_are_left_out_at_their_defaults(void **state) {
     assert_int_equal(m.explanation.policy, POLICY_EARLIEST);
     assert_false(m.explanation.found);
 
+    struct msg_done done, ended = {.reason = FINISH_END, .stop = -1};
+    wire_buffer_clear(&frame);
+    assert_int_equal(done_encode(&ended, &frame), 0);
+    assert_null(memmem(frame.data, frame.size, "stop", 4));
+    assert_int_equal(done_decode(&done, wire_bytes(&frame), NULL), 0);
+    assert_int_equal(done.stop, -1);
+
     struct msg_work work, first = {.ticket = 1, .attempt = 1, .deadline_ms = 1000};
     wire_buffer_clear(&frame);
     assert_int_equal(work_encode(&first, &frame), 0);
@@ -424,6 +456,7 @@ int main(void) {
         TEST(test_every_type_has_a_sample),
         TEST(test_handshake_keys_keep_their_values),
         TEST(test_request_keys_keep_their_values),
+        TEST(test_a_raw_prompt_keeps_its_parts),
         TEST(test_a_request_that_says_little_gets_the_defaults),
         TEST(test_progress_and_tokens_keep_their_values),
         TEST(test_logprobs_keep_their_values),

@@ -34,6 +34,7 @@ const struct msg_tokens sample_tokens_logprobs = {.id = ID(0x23),
 const struct msg_done sample_done = {
     .id = ID(0x24),
     .reason = FINISH_STOP,
+    .stop = 1,
     .usage = {11, 12, 13, 14, 15, 16, 17},
     .timings = {21, 22, 23, 24, 25, UINT64_C(1) << 40, 27, 28},
     .seed = UINT64_MAX,
@@ -51,6 +52,7 @@ const struct msg_ready sample_ready = {
     .incarnation = UINT64_C(0xfedcba9876543210),
     .model = TEXT("demo"),
     .template_id = TEXT("smolvlm"),
+    .tools = TEXT("hermes"),
     .software = TEXT("quire 0.1.0"),
     .fingerprint = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16},
     .credits = 8,
@@ -59,6 +61,7 @@ const struct msg_ready sample_ready = {
     .pid = 4711,
     .vision = true,
     .resumes = true,
+    .extended = true,
 };
 #define HEARTBEAT                                                                                  \
     { 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, true }
@@ -82,7 +85,8 @@ const struct msg_links sample_links = {
 };
 
 static const struct worker_info workers[] = {
-    {TEXT("w1"), TEXT("demo"), WORKER_UP, 51, 52, 53, 54, 55, HEARTBEAT, 56, 57, 58, 59},
+    {TEXT("w1"), TEXT("demo"), TEXT("chatml"), TEXT("hermes"), WORKER_UP, 51, 52, 53, 54, 55,
+     HEARTBEAT, 56, 57, 58, 59},
     {.name = TEXT("w2"), .state = WORKER_DRAINED},
 };
 static const struct request_info requests[] = {
@@ -180,6 +184,9 @@ void sample_request(struct request *r) {
     r->logprobs = 5;
     r->stops = stops;
     r->n_stops = COUNT(stops);
+    r->schema = (struct bytes)TEXT("{\"type\": \"object\"}");
+    r->count_only = true;
+    r->priority = PRIORITY_HIGH;
     r->messages = messages;
     r->n_messages = COUNT(messages);
     r->n_pictures = 2;
@@ -199,6 +206,18 @@ void sample_request_small(struct request *r) {
     r->n_pictures = 1;
 }
 
+static const struct request_part raw_parts[] = {{.kind = PART_TEXT, .text = TEXT("Once upon")},
+                                                {.kind = PART_TEXT, .text = TEXT(" a time")}};
+static struct request_message raw_messages[] = {{ROLE_RAW, raw_parts, COUNT(raw_parts)}};
+
+void sample_request_raw(struct request *r) {
+    request_init(r);
+    r->id = (struct request_id)ID(0x2b);
+    r->priority = PRIORITY_LOW;
+    r->messages = raw_messages;
+    r->n_messages = COUNT(raw_messages);
+}
+
 /* ---- all of them ---- */
 
 static struct sample *add(struct sample *out, size_t *n, const char *name, enum message_type type) {
@@ -212,15 +231,17 @@ static struct sample *add(struct sample *out, size_t *n, const char *name, enum 
 
 size_t samples_make(struct sample out[SAMPLES_MAX]) {
     size_t n = 0;
-    struct request full, small;
+    struct request full, small, raw;
     sample_request(&full);
     sample_request_small(&small);
+    sample_request_raw(&raw);
     ADD("hello", MSG_HELLO, hello_encode, &sample_hello);
     ADD("welcome", MSG_WELCOME, welcome_encode, &sample_welcome);
     ADD("request", MSG_REQUEST, request_encode, &full);
     out[n - 1].pictures = 2;
     ADD("request-small", MSG_REQUEST, request_encode, &small);
     out[n - 1].pictures = 1;
+    ADD("request-raw", MSG_REQUEST, request_encode, &raw);
     ADD("cancel", MSG_CANCEL, cancel_encode, &(struct msg_cancel){ID(0x29)});
     ADD("ops", MSG_OPS, ops_encode,
         &(struct msg_ops){.serial = 4, .query = OPS_DRAIN, .worker = TEXT("w1")});

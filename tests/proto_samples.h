@@ -32,6 +32,7 @@ extern const struct msg_ops_reply sample_ops_workers, sample_ops_stats, sample_o
 
 void sample_request(struct request *r); /* all keys; borrows static arrays, nothing to clear */
 void sample_request_small(struct request *r); /* SPEC.md's example: one text, one picture */
+void sample_request_raw(struct request *r);   /* a raw prompt of two parts, priority low */
 
 /* Fills `out` and returns how many there are. */
 size_t samples_make(struct sample out[SAMPLES_MAX]);

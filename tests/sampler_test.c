@@ -24,6 +24,45 @@ static struct sampler *open_sampler(int32_t n) {
     return s;
 }
 
+/* ---- the mask ---- */
+
+static void test_only_allowed_tokens_are_drawn(void **state) {
+    (void)state;
+    static float logits[130];
+    uint64_t allowed[3] = {(uint64_t)1 << 7, (uint64_t)1 << 63, 2}; /* 7, 127 and 129 */
+    struct sampler *s = open_sampler(130);
+    struct sampler_options o = PLAIN;
+    o.allowed = allowed;
+    bool came[130] = {false};
+    logits[0] = 50;
+    for (uint32_t i = 0; i < 200; i++)
+        came[sampler_draw(s, &o, logits, NULL, 0, i).id] = true;
+    for (int i = 0; i < 130; i++)
+        assert_int_equal(came[i], i == 7 || i == 127 || i == 129);
+    o.temperature = 0;
+    o.top_k = 1;
+    assert_int_equal(sampler_draw(s, &o, logits, NULL, 0, 0).id, 7);
+    logits[129] = 1;
+    struct sampled best = sampler_draw(s, &o, logits, NULL, 0, 0);
+    assert_int_equal(best.id, 129);
+    assert_true(best.logprob < -48); /* of the raw logits, where token 0 leads */
+    sampler_close(s);
+}
+
+static void test_without_a_finite_logit_the_first_allowed_token_comes(void **state) {
+    (void)state;
+    static float logits[130];
+    uint64_t allowed[3] = {0, 0, 1};
+    struct sampler *s = open_sampler(130);
+    struct sampler_options o = PLAIN;
+    for (int i = 0; i < 130; i++)
+        logits[i] = NAN;
+    assert_int_equal(sampler_draw(s, &o, logits, NULL, 0, 0).id, 0);
+    o.allowed = allowed;
+    assert_int_equal(sampler_draw(s, &o, logits, NULL, 0, 0).id, 128);
+    sampler_close(s);
+}
+
 /* ---- random bits ---- */
 
 static void test_philox_gives_the_published_vectors(void **state) {
@@ -369,6 +408,8 @@ static void test_same_seed_and_index_draw_the_same_whoever_draws(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_only_allowed_tokens_are_drawn),
+        cmocka_unit_test(test_without_a_finite_logit_the_first_allowed_token_comes),
         cmocka_unit_test(test_philox_gives_the_published_vectors),
         cmocka_unit_test(test_uniform_is_the_first_53_bits_for_seed_and_index),
         cmocka_unit_test(test_plain_draws_follow_softmax),

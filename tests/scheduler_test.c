@@ -366,6 +366,8 @@ static void test_stop_string_ends_the_answer_before_it(void **state) {
     a->request.n_stops = 1;
     asker_alone(&p, a);
     assert_int_equal(a->end.reason, FINISH_STOP);
+    assert_int_equal(a->end.stop, 0);
+    assert_int_equal(free_one->end.stop, -1);
     const char *first = memmem(free_one->text, free_one->text_size, stop.data, stop.size);
     assert_int_equal(a->text_size, first - free_one->text);
     assert_memory_equal(a->text, free_one->text, a->text_size);

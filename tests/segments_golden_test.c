@@ -67,7 +67,10 @@ static void read_part(struct request_part *out, json_t *part) {
 }
 
 static enum role role_of(const char *name) {
-    return name[0] == 's' ? ROLE_SYSTEM : name[0] == 'u' ? ROLE_USER : ROLE_ASSISTANT;
+    return name[0] == 's'   ? ROLE_SYSTEM
+           : name[0] == 'u' ? ROLE_USER
+           : name[0] == 'r' ? ROLE_RAW
+                            : ROLE_ASSISTANT;
 }
 
 static void read_request(struct golden_case *c, json_t *messages) {

@@ -247,6 +247,45 @@ static void test_an_answer_fills_only_the_links_it_was_given(void **state) {
 
 /* ---- memory ---- */
 
+struct cuts {
+    struct segment segments[16];
+    size_t count;
+};
+
+static void keep_cut(void *arg, const struct segment *s) {
+    struct cuts *cuts = arg;
+    assert_true(cuts->count < 16);
+    cuts->segments[cuts->count++] = *s;
+}
+
+static void test_cuts_without_links_are_those_of_the_chain(void **state) {
+    (void)state;
+    const struct request_part asked[] = {text_part(SEGMENT_TEXT_BYTES + 5), picture_part(1),
+                                         text_part(0), picture_part(0), text_part(9)};
+    const struct request_part rules = text_part(7);
+    struct request_message messages[] = {{ROLE_SYSTEM, &rules, 1}, {ROLE_USER, asked, 5}};
+    const size_t picture_bytes[] = {pictures[0].size, pictures[1].size};
+    struct chain chain = chain_of_messages(messages, 2);
+    struct cuts cuts = {.count = 0};
+    struct request r;
+    request_init(&r);
+    r.messages = messages;
+    r.n_messages = 2;
+    r.n_pictures = 2;
+    allocations = 0;
+    segments_cut(&r, picture_bytes, keep_cut, &cuts);
+    assert_int_equal(allocations, 0);
+    assert_int_equal(cuts.count, 6);
+    assert_int_equal(chain.count, 6);
+    for (size_t i = 0; i < cuts.count; i++) {
+        const struct segment *a = &cuts.segments[i], *b = &chain.segments[i];
+        assert_true(a->kind == b->kind && a->role == b->role && a->first == b->first);
+        assert_true(a->message == b->message && a->part == b->part && a->offset == b->offset);
+        assert_true(a->shown == b->shown && a->bytes == b->bytes);
+    }
+    chain_clear(&chain);
+}
+
 static void test_a_chain_is_one_allocation(void **state) {
     (void)state;
     const struct request_part parts[] = {text_part(sizeof letters), picture_part(0),
@@ -301,6 +340,7 @@ int main(void) {
         cmocka_unit_test(test_a_change_changes_its_link_and_all_after_it),
         cmocka_unit_test(test_a_part_without_detail_is_looked_at_closely),
         cmocka_unit_test(test_an_answer_fills_only_the_links_it_was_given),
+        cmocka_unit_test(test_cuts_without_links_are_those_of_the_chain),
         cmocka_unit_test(test_a_chain_is_one_allocation),
         cmocka_unit_test(test_no_memory_is_said),
     };

@@ -174,8 +174,10 @@ static void test_of_stops_that_complete_together_the_longest_counts(void **state
     struct shown out = {.size = 0};
     const char *stops[] = {"c", "abc"};
     open_with(&s, stops, 2);
+    assert_int_equal(s.stop, -1);
     push(&s, "xabc", &out);
     assert_true(s.stopped);
+    assert_int_equal(s.stop, 1);
     assert_string_equal(out.text, "x");
     stream_close(&s);
 }
@@ -207,6 +209,20 @@ static void test_empty_stop_strings_never_match(void **state) {
     assert_string_equal(out.text, "a");
     push(&s, "#", &out);
     assert_true(s.stopped);
+    assert_int_equal(s.stop, 1); /* counted with the empty one */
+    stream_close(&s);
+}
+
+static void test_of_equal_stop_strings_the_first_is_told(void **state) {
+    (void)state;
+    struct stream s;
+    struct shown out = {.size = 0};
+    const char *stops[] = {"z", "ab", "ab"};
+    open_with(&s, stops, 3);
+    push(&s, "a", &out);
+    assert_int_equal(s.stop, -1);
+    push(&s, "b", &out);
+    assert_int_equal(s.stop, 1);
     stream_close(&s);
 }
 
@@ -309,6 +325,7 @@ int main(void) {
         cmocka_unit_test(test_of_stops_that_complete_together_the_longest_counts),
         cmocka_unit_test(test_a_stop_string_of_long_characters_is_cut_at_a_character),
         cmocka_unit_test(test_empty_stop_strings_never_match),
+        cmocka_unit_test(test_of_equal_stop_strings_the_first_is_told),
         cmocka_unit_test(test_stops_past_the_limits_are_refused),
         cmocka_unit_test(test_where_tokens_end_makes_no_difference),
     };

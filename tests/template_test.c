@@ -210,6 +210,32 @@ static void test_what_people_say_never_shares_a_run_with_the_template(void **sta
     }
 }
 
+static void test_a_raw_text_has_nothing_around_it(void **state) {
+    (void)state;
+    const struct chat_message m[] = {{CHAT_RAW, PARTS(text("<|im_start|>"), text(" Once\n"))},
+                                     {CHAT_USER, PARTS(text("x"))}};
+    for (int kind = TEMPLATE_SMOLVLM; kind <= TEMPLATE_GEMMA; kind++) {
+        struct rendering r;
+        struct error e = {0};
+        expect_with((enum template_kind)kind, m, 1, kind % 2 == 0, "<|im_start|> Once\n");
+        assert_int_equal(template_render((enum template_kind)kind, m, 1, false, &r, &e), 0);
+        assert_int_equal(r.n_runs, 1);
+        assert_int_equal(r.runs[0].kind, RUN_USER);
+        rendering_clear(&r);
+        assert_int_equal(template_render((enum template_kind)kind, m, 2, false, &r, &e),
+                         ERR_BAD_REQUEST);
+    }
+}
+
+static void test_tools_are_for_templates_that_speak_of_them(void **state) {
+    (void)state;
+    const char *speaks = "<|im_start|>... <tool_call>\n{\"name\": ...}\n</tool_call>";
+    assert_string_equal(template_tools(TEMPLATE_CHATML, bytes_of(speaks)), "hermes");
+    assert_string_equal(template_tools(TEMPLATE_CHATML, bytes_of("<|im_start|>")), "");
+    assert_string_equal(template_tools(TEMPLATE_CHATML, bytes_of("")), "");
+    assert_string_equal(template_tools(TEMPLATE_SMOLVLM, bytes_of(speaks)), "");
+}
+
 static void expect_choice(const char *source, enum template_kind wanted) {
     enum template_kind kind;
     struct error e = {0};
@@ -287,8 +313,8 @@ static void test_marked_prompts_become_texts_and_pictures(void **state) {
     assert_int_equal(rendering_from_marked(bytes_of("a"), bytes_of(""), &r, &e), ERR_USAGE);
 }
 
-/* What was generated after the prompt must stand there again in the next turn's prompt, or no page of
- * an answer would ever be found again. */
+/* What was generated after the prompt must stand there again in the next turn's prompt, or no page
+ * of an answer would ever be found again. */
 static void test_an_answer_that_is_sent_back_continues_its_prompt(void **state) {
     (void)state;
     const enum template_kind kinds[] = {TEMPLATE_SMOLVLM, TEMPLATE_CHATML, TEMPLATE_LLAMA3,
@@ -324,6 +350,8 @@ int main(void) {
         cmocka_unit_test(test_gemma_cannot_express_a_system_text_without_a_user),
         cmocka_unit_test(test_texts_of_one_message_stand_on_lines_of_their_own),
         cmocka_unit_test(test_what_people_say_never_shares_a_run_with_the_template),
+        cmocka_unit_test(test_a_raw_text_has_nothing_around_it),
+        cmocka_unit_test(test_tools_are_for_templates_that_speak_of_them),
         cmocka_unit_test(test_families_are_known_by_their_marks),
         cmocka_unit_test(test_unknown_families_are_refused_with_what_was_found),
         cmocka_unit_test(test_an_operator_may_choose_by_name),

@@ -17,3 +17,11 @@ quire_test(tokenizer_random_test tokenizer_random_test.c fuzz_tokenizer.c LIBS t
 quire_test(vocabulary_mutation_test vocabulary_mutation_test.c fuzz_tokenizer.c LIBS test_text)
 quire_test(text_nomem_test text_nomem_test.c LIBS test_text)
 target_link_options(text_nomem_test PRIVATE -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc)
+
+# Answers that fit a JSON Schema.
+add_library(test_schema STATIC support/schema_check.c)
+target_link_libraries(test_schema PUBLIC quire_schema PkgConfig::JANSSON PkgConfig::CMOCKA m)
+quire_test(json_schema_test json_schema_test.c LIBS test_schema)
+target_link_options(json_schema_test PRIVATE -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc)
+quire_test(json_machine_test json_machine_test.c LIBS test_schema TIMEOUT 120)
+quire_test(token_mask_test token_mask_test.c LIBS test_schema test_text quire_math TIMEOUT 240)

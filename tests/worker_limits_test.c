@@ -158,6 +158,54 @@ static void test_threads_that_compute_stay_on_a_cpu_each(void **state) {
     stage_close(&s);
 }
 
+/* A copy of the model whose template's last words are these. */
+static void write_with_template(const struct temp_dir *dir, const char *words, char *path,
+                                size_t path_size) {
+    static const char key[] = "tokenizer.chat_template";
+    FILE *f = fopen(STAGE_TEXT, "rb");
+    assert_non_null(f);
+    assert_int_equal(fseek(f, 0, SEEK_END), 0);
+    size_t size = (size_t)ftell(f);
+    char *data = malloc(size);
+    assert_non_null(data);
+    rewind(f);
+    assert_int_equal(fread(data, 1, size, f), size);
+    (void)fclose(f);
+    char *at = memmem(data, size, key, sizeof key - 1);
+    assert_non_null(at);
+    at += sizeof key - 1 + 4; /* behind the value's type */
+    uint64_t length;          /* little-endian, as this machine is */
+    memcpy(&length, at, sizeof length);
+    assert_true(length > strlen(words) && length < 4096);
+    memcpy(at + sizeof length + length - strlen(words), words, strlen(words));
+    temp_file(dir, "model.gguf", data, size, path, path_size);
+    free(data);
+}
+
+static void expect_tools(const char *words, const char *template, const char *tools) {
+    struct stage s;
+    struct temp_dir dir;
+    struct msg_ready ready;
+    char path[TEMP_PATH_BYTES + 16];
+    temp_dir_open(&dir);
+    write_with_template(&dir, words, path, sizeof path);
+    const char *const more[] = {"--model", path, "--chat-template", template, NULL};
+    stage_open(&s, NULL, more);
+    assert_int_equal(fake_next(&s.broker), MSG_READY);
+    assert_int_equal(ready_decode(&ready, fake_frame(&s.broker), NULL), 0);
+    assert_int_equal(ready.tools.size, strlen(tools));
+    assert_memory_equal(ready.tools.data, tools, strlen(tools));
+    stage_close(&s);
+    temp_dir_close(&dir);
+}
+
+static void test_ready_tells_whether_the_template_speaks_of_tools(void **state) {
+    (void)state;
+    expect_tools("<tool_call>", "chatml", "hermes");
+    expect_tools("<tool_cell>", "chatml", "");
+    expect_tools("<tool_call>", "smolvlm", "");
+}
+
 static void test_computing_without_avx2_is_warned_of(void **state) {
     (void)state;
     struct stage s;
@@ -181,6 +229,7 @@ int main(void) {
         cmocka_unit_test(test_more_streams_than_an_engine_holds_are_refused),
         cmocka_unit_test(test_lists_of_cpus_that_make_no_sense_are_refused),
         cmocka_unit_test(test_threads_that_compute_stay_on_a_cpu_each),
+        cmocka_unit_test(test_ready_tells_whether_the_template_speaks_of_tools),
         cmocka_unit_test(test_computing_without_avx2_is_warned_of),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

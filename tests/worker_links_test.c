@@ -170,6 +170,47 @@ static size_t read_picture(uint8_t *data, size_t size) {
     return n;
 }
 
+/* Nothing can follow a raw prompt, so its answer has no link. */
+static void test_of_a_raw_prompt_the_prompts_links_are_told(void **state) {
+    (void)state;
+    struct view *v = open_view(NULL, NULL);
+    struct question q;
+    struct msg_done done;
+    question_make(&q, 1, false, 8);
+    q.message.role = ROLE_RAW;
+    answer(v, 1, &q, NULL, &done);
+    struct chain c = chain_of(v, &q.request, NULL);
+    assert_int_equal(c.count, 1);
+    expect_chain(v, &c, &done);
+    assert_int_equal(end_at(&done, 0), done.usage.prompt_positions);
+    assert_int_equal(v->count, 1);
+    chain_clear(&c);
+    close_view(v);
+}
+
+static void test_what_is_only_counted_is_told_and_not_held(void **state) {
+    (void)state;
+    struct view *v = open_view(STAGE_MMPROJ, NULL);
+    struct question q;
+    struct msg_done counted, done;
+    uint8_t data[4096];
+    struct bytes picture = {data, read_picture(data, sizeof data)};
+    question_make(&q, 1, true, 4);
+    q.request.count_only = true;
+    answer(v, 1, &q, &picture, &counted);
+    assert_int_equal(v->count, 0);
+    assert_int_equal(counted.segment_ends.size, 2 * SEGMENT_END_BYTES);
+    uint32_t ends[] = {end_at(&counted, 0), end_at(&counted, 1)};
+    uint32_t positions = counted.usage.prompt_positions;
+    assert_int_equal(counted.usage.answer_tokens, 0);
+    question_make(&q, 2, true, 4);
+    answer(v, 2, &q, &picture, &done);
+    assert_int_equal(done.usage.prompt_positions, positions);
+    assert_int_equal(end_at(&done, 0), ends[0]);
+    assert_int_equal(end_at(&done, 1), ends[1]);
+    close_view(v);
+}
+
 static void test_embeddings_of_a_picture_are_told_too(void **state) {
     (void)state;
     struct view *v = open_view(STAGE_MMPROJ, NULL);
@@ -287,6 +328,8 @@ static void test_drops_alone_are_told_without_a_request(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_links_are_told_before_done),
+        cmocka_unit_test(test_of_a_raw_prompt_the_prompts_links_are_told),
+        cmocka_unit_test(test_what_is_only_counted_is_told_and_not_held),
         cmocka_unit_test(test_embeddings_of_a_picture_are_told_too),
         cmocka_unit_test(test_an_inventory_tells_everything_again),
         cmocka_unit_test(test_a_broker_that_comes_back_is_told_everything),

@@ -97,6 +97,7 @@ bool io_send_ready(struct io *io) {
         .incarnation = io->incarnation,
         .model = {(const uint8_t *)g->text.name, strlen(g->text.name)},
         .template_id = io_chain_root(io).template_id,
+        .tools = {(const uint8_t *)g->tools, strlen(g->tools)},
         .software = {(const uint8_t *)SOFTWARE, strlen(SOFTWARE)},
         .credits = (uint32_t)g->max_sequences,
         .pages_total = pages_total(g->pages),
@@ -104,6 +105,7 @@ bool io_send_ready(struct io *io) {
         .pid = (uint32_t)getpid(),
         .vision = g->sees,
         .resumes = true,
+        .extended = true,
     };
     memcpy(ready.fingerprint, g->fingerprint, sizeof ready.fingerprint);
     struct wire_buffer b = {NULL, 0, 0};

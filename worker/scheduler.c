@@ -88,6 +88,7 @@ void scheduler_close(struct scheduler *s) {
             task_clear(&s->tasks[i]);
     hear_of_pictures(s->engine, NULL);
     tree_close(s->world.tree);
+    token_mask_close(s->world.masks);
     free(s->tasks);
     free(s->rows);
     free(s->owners);

@@ -65,6 +65,7 @@ static bool stop_follow(struct stream_stop *stop, uint8_t byte) {
 
 int stream_open(struct stream *s, const struct bytes *stops, size_t n_stops) {
     memset(s, 0, sizeof *s);
+    s->stop = -1;
     if (n_stops > LIMIT_STOPS)
         return ERR_LIMIT;
     for (size_t i = 0; i < n_stops; i++)
@@ -81,9 +82,13 @@ int stream_open(struct stream *s, const struct bytes *stops, size_t n_stops) {
         stream_close(s);
         return rc;
     }
-    for (size_t i = 0; i < n_stops; i++)
-        if (stops[i].size > 0)
-            stop_learn(&s->stops[s->n_stops++], stops[i]);
+    for (size_t i = 0; i < n_stops; i++) {
+        if (stops[i].size == 0)
+            continue;
+        struct stream_stop *stop = &s->stops[s->n_stops++];
+        stop_learn(stop, stops[i]);
+        stop->index = (uint16_t)i;
+    }
     return 0;
 }
 
@@ -100,8 +105,10 @@ static void match_stops(struct stream *s, size_t from) {
         size_t longest = 0, complete = 0;
         for (size_t j = 0; j < s->n_stops; j++) {
             struct stream_stop *stop = &s->stops[j];
-            if (stop_follow(stop, s->text[i]) && stop->size > complete)
+            if (stop_follow(stop, s->text[i]) && stop->size > complete) {
                 complete = stop->size;
+                s->stop = stop->index;
+            }
             if (stop->matched > longest)
                 longest = stop->matched;
         }

@@ -18,6 +18,7 @@ struct stream_stop {
     uint8_t text[LIMIT_STOP_BYTES];
     uint16_t fallback[LIMIT_STOP_BYTES]; /* of each length - 1: the next shorter match */
     uint16_t size;
+    uint16_t index;   /* among all that were given */
     uint16_t matched; /* how much of it the text ends with now */
 };
 
@@ -29,6 +30,7 @@ struct stream {
     uint8_t *raw; /* owned: bytes of characters that are not whole yet, then the new piece */
     size_t raw_size, raw_capacity;
     bool stopped; /* a stop string came: it and what follows are gone, held is 0 */
+    int32_t stop; /* which one: its index among those given to stream_open; -1: none yet */
 };
 
 /* Keeps a copy of the stop strings (UTF-8; empty ones never match). ERR_LIMIT above LIMIT_STOPS of

@@ -28,6 +28,7 @@ void task_clear(struct task *t) {
     prompt_clear(&t->prompt);
     features_close(&t->features);
     stream_close(&t->stream);
+    task_constraint_close(t);
     free(t->units);
     free(t->picture_ends);
     free(t->history);

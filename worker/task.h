@@ -10,7 +10,7 @@
  * business. Everything a task owns is given back by task_clear. What it computed stays in the tree.
  *
  * task.c: its life and its prompt; task_prepare.c: all before its pages; task_answer.c: the answer;
- * task_replay.c: the part of it that the client has already. */
+ * task_replay.c: the part of it that the client has already; task_constraint.c: its schema. */
 #ifndef QUIRE_WORKER_TASK_H
 #define QUIRE_WORKER_TASK_H
 
@@ -23,6 +23,7 @@
 #include "worker/job.h"
 #include "worker/scheduler.h"
 #include "worker/stream.h"
+#include "worker/task_constraint.h"
 #include "worker/task_links.h"
 
 enum task_state {
@@ -39,6 +40,7 @@ struct task_world {
     struct engine *engine;     /* borrowed */
     struct tree *tree;         /* over the engine's pages; owned by the scheduler */
     struct holdings *holdings; /* borrowed, may be NULL */
+    struct token_mask *masks;  /* made for the first schema; owned by the scheduler */
     scheduler_outcome *tell;   /* with arg: where outcomes go */
     void *arg;
     struct tree_cost cost; /* of positions, as measured lately */
@@ -68,6 +70,7 @@ struct task {
     uint32_t follow_to;
 
     struct sampler_options sampling;
+    struct task_constraint constraint;
     struct stream stream;
     int32_t *history; /* owned: text tokens of the prompt, then the answer's */
     uint32_t n_history;
@@ -87,8 +90,11 @@ struct task {
 /* Takes a job into a FREE task. */
 void task_start(struct task *t, struct task_world *w, struct job *job);
 
-/* Builds the prompt and plans the pictures: NEW -> LOOK. On failure the caller ends the task. */
+/* Builds the prompt and plans the pictures: NEW -> LOOK. On failure the caller ends the task. A
+ * request that is only counted ends here: NEW -> FREE. */
 int task_prepare(struct task *t, uint32_t max_pictures, struct error *e);
+/* Tells how long the prompt is, and ends the task. */
+void task_count(struct task *t);
 /* When all pictures are known: LOOK -> WAITING. False while *picture is not. ERR_NOMEM. */
 int task_look(struct task *t, bool *known, uint32_t *picture, struct error *e);
 
@@ -126,6 +132,8 @@ void task_computed(struct task *t);
 /* Draws the next token, tells what may be shown, and ends the task when that was the last. */
 void task_answer(struct task *t, const float *logits);
 
+/* The answer's leading space is the template's: it is not shown. */
+bool task_leads(const struct task *t);
 /* What the next token adds to the text that is shown; to be asked once for each, in order. */
 struct bytes task_shown(struct task *t, int32_t id);
 

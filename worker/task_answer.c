@@ -6,6 +6,8 @@
 #include "common/clock.h"
 #include "worker/task.h"
 
+#define DRAW_TRIES 1000 /* tokens drawn in vain for one of an answer, more than ever happen */
+
 static struct bytes piece_of(const struct task *t, int32_t id) {
     if (id >=
         tokenizer_size(t->world->engine->tokenizer)) /* a row of padding in the embedding table */
@@ -13,10 +15,14 @@ static struct bytes piece_of(const struct task *t, int32_t id) {
     return tokenizer_piece(t->world->engine->tokenizer, id);
 }
 
+bool task_leads(const struct task *t) {
+    return t->job->request->messages[0].role != ROLE_RAW &&
+           template_leads_answer(t->world->engine->template);
+}
+
 struct bytes task_shown(struct task *t, int32_t id) {
     struct bytes piece = piece_of(t, id);
-    bool leads = !t->spoke && piece.size > 0 && piece.data[0] == ' ' &&
-                 template_leads_answer(t->world->engine->template);
+    bool leads = !t->spoke && piece.size > 0 && piece.data[0] == ' ' && task_leads(t);
     t->spoke |= piece.size > 0;
     return leads ? (struct bytes){piece.data + 1, piece.size - 1} : piece;
 }
@@ -112,6 +118,7 @@ static void finish(struct task *t, enum finish_reason reason, const struct told_
     struct outcome o = {.kind = OUTCOME_DONE};
     o.done.id = t->job->request->id;
     o.done.reason = reason;
+    o.done.stop = reason == FINISH_STOP ? t->stream.stop : -1;
     o.done.usage = usage_of(t);
     o.done.timings = timings_of(t, clock_us());
     o.done.seed = t->sampling.seed;
@@ -121,14 +128,50 @@ static void finish(struct task *t, enum finish_reason reason, const struct told_
     task_clear(t);
 }
 
+void task_count(struct task *t) {
+    const char *model = t->world->engine->text.name;
+    struct outcome o = {.kind = OUTCOME_DONE};
+    o.done.id = t->job->request->id;
+    o.done.reason = FINISH_END;
+    o.done.stop = -1;
+    o.done.usage = (struct usage){
+        .prompt_positions = (uint32_t)t->prompt.count,
+        .pictures = t->job->request->n_pictures,
+        .picture_positions = t->picture_positions,
+    };
+    o.done.timings.total_us = between(t->job->arrived_us, clock_us());
+    o.done.model = (struct bytes){(const uint8_t *)model, strlen(model)};
+    o.done.segment_ends = task_links_ends(&t->links);
+    t->world->tell(t->world->arg, t->job, &o);
+    task_clear(t);
+}
+
+/* Why an answer ends after its last token: one that fits a schema is whole then. */
+static enum finish_reason last_reason(const struct task *t) {
+    return t->constraint.schema != NULL ? FINISH_END : FINISH_LENGTH;
+}
+
 /* The client has the whole answer, and only its end was lost. */
 static bool finish_replayed(struct task *t) {
     if (t->n_replayed == 0 || t->n_tokens > t->n_replayed ||
-        (!t->stream.stopped && t->n_tokens < t->max_tokens))
+        (!t->stream.stopped && t->n_tokens < t->max_tokens && !task_constraint_complete(t)))
         return false;
     t->state = TASK_DECODE;
-    finish(t, t->stream.stopped ? FINISH_STOP : FINISH_LENGTH, NULL);
+    finish(t, t->stream.stopped ? FINISH_STOP : last_reason(t), NULL);
     return true;
+}
+
+/* The next token, which the schema takes if there is one; false when it takes none, which can't be.
+ */
+static bool draw(struct task *t, const float *logits, struct sampled *out) {
+    task_constraint_mask(t);
+    for (int tries = 0; tries < DRAW_TRIES; tries++) {
+        *out = sampler_draw(t->world->engine->sampler, &t->sampling, logits, t->history,
+                            (int32_t)t->n_history, t->n_tokens);
+        if (task_constraint_take(t, out->id))
+            return true;
+    }
+    return false;
 }
 
 void task_answer(struct task *t, const float *logits) {
@@ -136,8 +179,11 @@ void task_answer(struct task *t, const float *logits) {
         t->first_us = clock_us();
     if (finish_replayed(t))
         return;
-    struct sampled drawn = sampler_draw(t->world->engine->sampler, &t->sampling, logits, t->history,
-                                        (int32_t)t->n_history, t->n_tokens);
+    struct sampled drawn;
+    if (!draw(t, logits, &drawn)) {
+        task_fail(t, ERR_INTERNAL, "no token of the vocabulary goes on with what fits the schema");
+        return;
+    }
     t->state = TASK_DECODE;
     t->last_token = drawn.id;
     bool end = tokenizer_ends(t->world->engine->tokenizer, drawn.id);
@@ -151,7 +197,7 @@ void task_answer(struct task *t, const float *logits) {
             describe_token(t, drawn, logits, &told);
         rc = stream_push(&t->stream, task_shown(t, drawn.id));
     }
-    bool full = t->n_tokens == t->max_tokens;
+    bool full = t->n_tokens == t->max_tokens || task_constraint_complete(t);
     if (rc == 0 && (end || full))
         rc = stream_finish(&t->stream);
     if (rc < 0) {
@@ -164,7 +210,7 @@ void task_answer(struct task *t, const float *logits) {
     else if (end)
         finish(t, FINISH_END, entry);
     else if (full)
-        finish(t, FINISH_LENGTH, entry);
+        finish(t, last_reason(t), entry);
     else if (tells || stream_ready(&t->stream).size > 0 ||
              t->n_tokens - t->n_sent == LIMIT_TOKENS_PER_MESSAGE)
         tell_tokens(t, entry);

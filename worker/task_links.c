@@ -135,8 +135,8 @@ void task_links_text(struct task_links *l, struct bytes text, uint32_t positions
 
 void task_links_answer(struct task_links *l, uint32_t positions, struct tree *tree,
                        const struct tree_path *path) {
-    if (l->job == NULL)
-        return;
+    if (l->job == NULL || l->job->request->messages[0].role == ROLE_RAW)
+        return; /* behind a raw prompt there is no next turn that could have the answer */
     const struct chain *chain = l->job->chain;
     struct link links[TASK_LINKS_PIECES];
     size_t whole = l->answer_bytes / SEGMENT_TEXT_BYTES;

@@ -13,7 +13,7 @@
 
 _Static_assert(TENANT_BYTES == LIMIT_TENANT_BYTES, "the tree takes every tenant's name");
 _Static_assert((int)ROLE_SYSTEM == CHAT_SYSTEM && (int)ROLE_USER == CHAT_USER &&
-                   (int)ROLE_ASSISTANT == CHAT_ASSISTANT,
+                   (int)ROLE_ASSISTANT == CHAT_ASSISTANT && (int)ROLE_RAW == CHAT_RAW,
                "roles have the same numbers");
 _Static_assert(sizeof(struct chat_message) % _Alignof(struct chat_part) == 0,
                "parts may follow messages in one block");
@@ -72,8 +72,10 @@ static int build_prompt(struct task *t, struct error *e) {
     struct chat_message *messages = chat_messages(r);
     if (messages == NULL)
         return error_set(e, ERR_NOMEM, "no memory for %zu messages", r->n_messages);
-    int rc = engine_prompt(t->world->engine, messages, r->n_messages, t->features.layouts,
-                           t->features.count, &t->prompt, e);
+    const struct engine *g = t->world->engine;
+    size_t most = r->count_only ? engine_countable(g) : engine_answerable(g);
+    int rc = engine_prompt(g, messages, r->n_messages, t->features.layouts, t->features.count, most,
+                           &t->prompt, e);
     free(messages);
     return rc;
 }
@@ -119,10 +121,14 @@ static int take_history(struct task *t, struct error *e) {
             t->history[t->n_history++] = unit->token;
         } else {
             t->picture_ends[unit->picture] = (uint32_t)i + 1;
-            t->picture_positions++;
         }
     }
     return 0;
+}
+
+static void count_picture_positions(struct task *t) {
+    for (size_t i = 0; i < t->prompt.count; i++)
+        t->picture_positions += t->prompt.units[i].token < 0;
 }
 
 /* The links of the request's segments, and memory for the answer's text, whose links follow. */
@@ -142,12 +148,22 @@ int task_prepare(struct task *t, uint32_t max_pictures, struct error *e) {
     int rc = open_features(t, e);
     if (rc == 0)
         rc = build_prompt(t, e);
-    if (rc == 0)
-        rc = take_options(t, e);
+    if (rc < 0)
+        return rc;
+    count_picture_positions(t);
+    if (r->count_only) {
+        rc = open_links(t, e);
+        if (rc == 0)
+            task_count(t);
+        return rc;
+    }
+    rc = take_options(t, e);
     if (rc == 0)
         rc = take_history(t, e);
     if (rc == 0)
         rc = open_links(t, e);
+    if (rc == 0)
+        rc = task_constraint_open(t, e);
     if (rc == 0)
         rc = task_replay(t, e);
     if (rc == 0)

@@ -36,6 +36,10 @@ static int replay_token(struct task *t, int32_t id, struct error *e) {
     if (tokenizer_ends(t->world->engine->tokenizer, id))
         return error_set(e, ERR_BAD_MESSAGE, "replay: token %u is %d, which ends answers",
                          t->n_tokens, id);
+    if (!task_constraint_take(t, id))
+        return error_set(e, ERR_BAD_MESSAGE,
+                         "replay: token %u is %d, with which the answer can't fit its schema",
+                         t->n_tokens, id);
     if (t->stream.stopped)
         return error_set(e, ERR_BAD_MESSAGE, "replay: a stop string ended the answer after %u",
                          t->n_tokens);

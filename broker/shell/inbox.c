@@ -76,7 +76,7 @@ static uint64_t hash_bytes(struct bytes run, uint64_t seed) {
 /* Of what the model is asked; not of id, deadline or tenant. Lengths go in through the seeds'
  * chain: each part is hashed with the hash of all before it. */
 static uint64_t hash_content(const struct request *r, struct wire_message *m) {
-    uint64_t h = hash_bytes(r->model, r->max_tokens);
+    uint64_t h = hash_bytes(r->schema, hash_bytes(r->model, r->max_tokens));
     for (size_t i = 0; i < r->n_messages; i++) {
         const struct request_message *message = &r->messages[i];
         h += (uint64_t)message->role;
@@ -153,6 +153,10 @@ static void read_request(struct incoming *in, struct wire_message *m,
     in->event.request.pictures = r.n_pictures;
     in->event.request.held_bytes = m->n_bytes;
     in->event.request.content_hash = hash_content(&r, m);
+    in->event.request.priority = r.priority;
+    in->event.request.count_only = r.count_only;
+    in->event.request.extended =
+        r.schema.size > 0 || r.count_only || r.messages[0].role == ROLE_RAW;
     in->event.request.seed = r.sampling.has_seed ? 0 : draw_seed(&r.id);
     make_chain(in, m, CLIENT_MAP, &r, roots, &in->event.request.chain);
     request_clear(&r); /* frees its arrays; the model's text lies in the frame */

@@ -11,10 +11,10 @@
 
 #define OWNERS_SHOWN 4 /* names of holders in one line; the rest is a number */
 
-static const char *const roles[] = {"?", "system", "user", "assistant"};
+static const char *const roles[] = {"?", "system", "user", "assistant", "raw"};
 
 static const char *role_name(enum quire_role role) {
-    return roles[role <= QUIRE_ASSISTANT ? role : 0];
+    return roles[role <= QUIRE_RAW ? role : 0];
 }
 
 static double ms(uint64_t us) {

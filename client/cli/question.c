@@ -6,6 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "proto/limits.h"
+
 #define STDIN_MAX_BYTES (4u << 20) /* a question longer than this is refused */
 
 void cli_question_items(struct cli_question *q, struct config_item *items) {
@@ -22,6 +24,10 @@ void cli_question_items(struct cli_question *q, struct config_item *items) {
         {"model-name", 0, CONFIG_TEXT, &q->model, 0, 0, "NAME",
          "which model, when the pool holds several"},
         {"tenant", 0, CONFIG_TEXT, &q->tenant, 0, 0, "NAME", "whose request this is"},
+        {"schema", 0, CONFIG_TEXT, &q->schema, 0, 0, "FILE",
+         "a JSON Schema that the answer will fit"},
+        {"priority", 0, CONFIG_TEXT, &q->priority, 0, 0, "WORD",
+         "low, normal or high: who of those that wait goes first (normal)"},
         {"endpoint", 'e', CONFIG_TEXT, &q->endpoint, 0, 0, "ENDPOINT",
          "the broker's address (the local one)"},
     };
@@ -84,6 +90,38 @@ static int add_pictures(const struct cli_question *q, struct quire_request *requ
     return r;
 }
 
+static int add_priority(const struct cli_question *q, struct quire_request *request,
+                        struct quire_error *qe) {
+    static const char *const names[] = {"low", "normal", "high"};
+    for (int i = QUIRE_PRIORITY_LOW; q->priority != NULL && i <= QUIRE_PRIORITY_HIGH; i++) {
+        if (strcmp(q->priority, names[i]) == 0) {
+            quire_request_priority(request, (enum quire_priority)i);
+            return 0;
+        }
+    }
+    if (q->priority == NULL)
+        return 0;
+    *qe = (struct quire_error){.code = ERR_USAGE, .text = "--priority is low, normal or high"};
+    return ERR_USAGE;
+}
+
+static int add_schema(const struct cli_question *q, struct quire_request *request,
+                      struct quire_error *qe) {
+    if (q->schema == NULL)
+        return 0;
+    static char text[LIMIT_SCHEMA_BYTES + 1];
+    FILE *f = fopen(q->schema, "re");
+    size_t size = f != NULL ? fread(text, 1, sizeof text, f) : 0;
+    int code = f == NULL ? errno : ferror(f) ? EIO : 0;
+    if (f != NULL)
+        (void)fclose(f);
+    if (code == 0)
+        return cli_explain(quire_request_schema(request, text, size), "the text of --schema", qe);
+    qe->code = code == ENOENT ? ERR_NOT_FOUND : ERR_IO;
+    (void)snprintf(qe->text, sizeof qe->text, "%s: %s", q->schema, strerror(code));
+    return qe->code;
+}
+
 static int add_words(const struct cli_question *q, const struct cli_text *words,
                      struct quire_request *request, struct quire_error *qe) {
     int r = cli_explain(quire_request_message(request, QUIRE_USER), "the question", qe);
@@ -113,5 +151,9 @@ int cli_question_build(const struct cli_question *q, const struct cli_text *word
         r = cli_explain(quire_request_model(request, q->model), "--model-name", qe);
     if (r == 0 && q->tenant != NULL)
         r = cli_explain(quire_request_tenant(request, q->tenant), "--tenant", qe);
+    if (r == 0)
+        r = add_priority(q, request, qe);
+    if (r == 0)
+        r = add_schema(q, request, qe);
     return r;
 }

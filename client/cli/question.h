@@ -7,12 +7,13 @@
 
 struct cli_question {
     const char *endpoint, *system, *model, *tenant, *detail;
+    const char *schema, *priority; /* a file's path; a word */
     struct config_list pictures, stops;
     int64_t max_pixels; /* of each picture; 0: no bound */
     struct cli_sampling sampling;
 };
 
-#define CLI_QUESTION_ITEMS (8 + CLI_SAMPLING_ITEMS)
+#define CLI_QUESTION_ITEMS (10 + CLI_SAMPLING_ITEMS)
 /* Sets defaults, and fills items[0..CLI_QUESTION_ITEMS-1] with the flags that set q. */
 void cli_question_items(struct cli_question *q, struct config_item *items);
 

@@ -7,7 +7,7 @@
 
 #include "client/cli/cli.h"
 
-static const char *const roles[] = {"", "system", "user", "assistant"};
+static const char *const roles[] = {"", "system", "user", "assistant", "raw"};
 
 static int add_picture(struct quire_request *request, const json_t *part, const char *path,
                        struct error *e) {
@@ -52,11 +52,11 @@ static int add_message(struct quire_request *request, const json_t *message, con
     const char *name = json_string_value(json_object_get(message, "role"));
     const json_t *parts = json_object_get(message, "parts");
     struct quire_error qe = {0};
-    int role = QUIRE_ASSISTANT;
+    int role = QUIRE_RAW;
     while (role > 0 && (name == NULL || strcmp(roles[role], name) != 0))
         role--;
     if (role == 0)
-        return error_set(e, ERR_USAGE, "its \"role\" is not system, user or assistant");
+        return error_set(e, ERR_USAGE, "its \"role\" is not system, user, assistant or raw");
     if (json_array_size(parts) == 0)
         return error_set(e, ERR_USAGE, "its \"parts\" is not a list with at least one part");
     int rc = cli_explain(quire_request_message(request, (enum quire_role)role), "it", &qe);

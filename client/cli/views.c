@@ -86,8 +86,9 @@ static json_t *worker_json(const struct quire_worker *w) {
         {"failed", NULL, w->failed},
     };
     json_t *out =
-        json_pack("{s:s,s:s,s:s,s:o}", "name", w->name, "state", worker_states[w->state], "model",
-                  w->model, "incarnation", json_sprintf("%016" PRIx64, w->incarnation));
+        json_pack("{s:s,s:s,s:s,s:s,s:s,s:o}", "name", w->name, "state", worker_states[w->state],
+                  "model", w->model, "template", w->chat_template, "tools", w->tools, "incarnation",
+                  json_sprintf("%016" PRIx64, w->incarnation));
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         json_object_set_new(out, rows[i].name, json_integer((json_int_t)rows[i].value));
     return out;

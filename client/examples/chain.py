@@ -11,7 +11,7 @@ import sys
 import xxhash
 
 TEXT, PICTURE = 1, 2
-ROLES = {"system": 1, "user": 2, "assistant": 3}
+ROLES = {"system": 1, "user": 2, "assistant": 3, "raw": 4}
 DETAILS = {"high": 1, "low": 2}
 SEGMENT_TEXT_BYTES = 4096
 

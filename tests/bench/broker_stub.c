@@ -85,8 +85,7 @@ struct report {
 };
 
 static void flush_report(struct stub *s, struct report *r) {
-    struct msg_links m = {.incarnation = s->incarnation,
-                          .held = {r->held, r->n * LINK_HELD_BYTES}};
+    struct msg_links m = {.incarnation = s->incarnation, .held = {r->held, r->n * LINK_HELD_BYTES}};
     struct wire_buffer b = {0};
     MUST(links_encode(&m, &b) == 0);
     add(s, &b);
@@ -153,6 +152,7 @@ static void answer(struct stub *s, const struct request_id *id, const struct byt
     struct msg_done done = {
         .id = *id,
         .reason = FINISH_END,
+        .stop = -1,
         .usage = {.prompt_positions = TRAFFIC_SEGMENTS * STUB_POSITIONS, .answer_tokens = 1},
         .worker = text_of("stub"),
         .model = text_of("stub"),

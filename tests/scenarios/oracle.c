@@ -133,8 +133,8 @@ void oracle_units(struct oracle *o, const struct talk *t, struct units *out) {
     MUST(c != NULL);
     memset(out, 0, sizeof *out);
     convert(o, t, c, out);
-    if (engine_prompt(o->engine, c->messages, c->n_messages, c->layouts, out->n_shown, &prompt,
-                      &e) != 0)
+    if (engine_prompt(o->engine, c->messages, c->n_messages, c->layouts, out->n_shown,
+                      engine_answerable(o->engine), &prompt, &e) != 0)
         fail_msg("%s", e.text);
     out->list = calloc(prompt.count + ANSWER_TOKENS, sizeof *out->list);
     MUST(out->list != NULL);

@@ -31,6 +31,10 @@ def assistant(*parts):
     return {"role": "assistant", "parts": list(parts)}
 
 
+def raw(*parts):
+    return {"role": "raw", "parts": list(parts)}
+
+
 def text(words):
     return {"text": words}
 
@@ -57,6 +61,8 @@ CASES = {
         "the same words in another role": [assistant(text(LOOK))],
         "two messages of one role": [user(text(LOOK)), user(text(NEXT))],
         "both in one message": [user(text(LOOK + NEXT))],
+        "a raw prompt": [raw(text(LOOK))],
+        "a long raw prompt in two parts": [raw(text(filled(3000)), text(filled(3000)))],
     },
     "pictures": {
         "picture first": [user(picture(), text(LOOK))],

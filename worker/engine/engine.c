@@ -45,7 +45,10 @@ static int open_template(struct engine *g, const struct engine_options *o, struc
     int rc = gguf_get_string(g->text_file, "tokenizer.chat_template", &source, &found, e);
     if (rc < 0)
         return rc;
-    return template_choose(source, o->chat_template, &g->template, e);
+    rc = template_choose(source, o->chat_template, &g->template, e);
+    if (rc == 0)
+        g->tools = template_tools(g->template, source);
+    return rc;
 }
 
 /* The tower's own errors are about its file; a missing marker is about the text model's. */
@@ -275,32 +278,33 @@ void engine_close(struct engine *g) {
 
 /* Every position stands for at most longest_token bytes, so a text that is far too long is refused
  * before time is spent on tokenizing it. */
-static int refuse_endless(const struct engine *g, const struct rendering *r, struct error *e) {
+static int refuse_endless(const struct engine *g, const struct rendering *r, size_t max_positions,
+                          struct error *e) {
     size_t text_bytes = 0;
     for (size_t i = 0; i < r->n_runs; i++)
         if (r->runs[i].kind != RUN_PICTURE)
             text_bytes += r->runs[i].text.size;
     size_t least = text_bytes / (g->longest_token > 0 ? g->longest_token : 1);
-    if (least < g->context)
+    if (least <= max_positions)
         return 0;
     return error_set(e, ERR_TOO_LONG,
-                     "the prompt has %zu bytes of text, at least %zu positions; the context is %u",
-                     text_bytes, least, g->context);
+                     "the prompt has %zu bytes of text, at least %zu positions; %zu is the most",
+                     text_bytes, least, max_positions);
 }
 
 int engine_prompt(const struct engine *g, const struct chat_message *messages, size_t n_messages,
-                  const struct picture_layout *layouts, size_t n_layouts, struct prompt *out,
-                  struct error *e) {
+                  const struct picture_layout *layouts, size_t n_layouts, size_t max_positions,
+                  struct prompt *out, struct error *e) {
     memset(out, 0, sizeof *out);
     struct rendering rendering;
     int rc = template_render(g->template, messages, n_messages, tokenizer_adds_bos(g->tokenizer),
                              &rendering, e);
     if (rc < 0)
         return rc;
-    rc = refuse_endless(g, &rendering, e);
+    rc = refuse_endless(g, &rendering, max_positions, e);
     if (rc == 0)
         rc = prompt_build(out, g->tokenizer, g->markers, &rendering, layouts, n_layouts,
-                          g->context - 1, e);
+                          max_positions, e);
     rendering_clear(&rendering);
     if (rc == 0 && out->count == 0)
         rc = error_set(e, ERR_BAD_REQUEST, "the prompt is empty");

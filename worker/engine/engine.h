@@ -30,6 +30,7 @@
 
 #define ENGINE_CHUNK 512        /* most prompt positions in one step */
 #define ENGINE_MAX_SEQUENCES 64 /* requests that decode together */
+#define ENGINE_COUNT_CONTEXTS 4 /* prompts are counted up to so many contexts' length */
 #define ENGINE_KV_DEFAULT_BYTES ((size_t)1 << 30)
 #define ENGINE_KV_DEFAULT_SHARE 4 /* but at most one part in so many of the free memory */
 #define ENGINE_FEATURE_DEFAULT_BYTES ((size_t)256 << 20)
@@ -61,6 +62,7 @@ struct engine {
     struct tokenizer *tokenizer;
     size_t longest_token; /* no token of the vocabulary stands for more bytes */
     enum template_kind template;
+    const char *tools; /* template_tools of it; static */
     struct prompt_markers *markers;
     struct team *team;
     struct pack *pack; /* sets the tiles of text's weights */
@@ -82,12 +84,18 @@ struct engine {
 int engine_open(struct engine **out, const struct engine_options *o, struct error *e);
 void engine_close(struct engine *g); /* NULL is fine */
 
-/* The final sequence of a conversation, at most context - 1 positions, so that an answer can
- * follow. ERR_TOO_LONG with the figures, ERR_BAD_REQUEST, ERR_NOMEM; *out needs no prompt_clear
- * then. */
+/* The final sequence of a conversation, at most max_positions long: engine_answerable where an
+ * answer is to follow, engine_countable where it is only counted. ERR_TOO_LONG with the figures,
+ * ERR_BAD_REQUEST, ERR_NOMEM; *out needs no prompt_clear then. */
 int engine_prompt(const struct engine *g, const struct chat_message *messages, size_t n_messages,
-                  const struct picture_layout *layouts, size_t n_layouts, struct prompt *out,
-                  struct error *e);
+                  const struct picture_layout *layouts, size_t n_layouts, size_t max_positions,
+                  struct prompt *out, struct error *e);
+static inline size_t engine_answerable(const struct engine *g) {
+    return g->context - 1;
+}
+static inline size_t engine_countable(const struct engine *g) {
+    return (size_t)ENGINE_COUNT_CONTEXTS * g->context;
+}
 
 /* One line for people: name, layers, tensor types, context, tower, template. Always terminated. */
 void engine_describe(const struct engine *g, char *out, size_t capacity);

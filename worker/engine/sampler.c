@@ -125,7 +125,11 @@ static void count_history(struct sampler *s, const struct sampler_options *o,
             s->counts[history[i]] += step;
 }
 
-/* The finite logits after penalties, by id; returns how many. */
+static bool is_allowed(const struct sampler_options *o, int32_t id) {
+    return o->allowed == NULL || (o->allowed[id / 64] >> (id % 64) & 1) != 0;
+}
+
+/* The finite logits of allowed tokens after penalties, by id; returns how many. */
 static int32_t gather(struct sampler *s, const struct sampler_options *o, const float *logits,
                       const int32_t *history, int32_t n_history) {
     bool penalties =
@@ -135,7 +139,7 @@ static int32_t gather(struct sampler *s, const struct sampler_options *o, const 
     int32_t n = 0;
     for (int32_t i = 0; i < s->n_vocab; i++) {
         float logit = penalties ? penalised(o, logits[i], s->counts[i]) : logits[i];
-        if (isfinite(logit))
+        if (isfinite(logit) && is_allowed(o, i))
             s->candidates[n++] = (struct candidate){logit, i};
     }
     if (penalties)
@@ -285,10 +289,17 @@ static int32_t draw(struct sampler *s, int32_t n, float temperature, double unif
     return s->candidates[n - 1].id; /* unreachable but for rounding */
 }
 
+static int32_t first_allowed(const struct sampler *s, const struct sampler_options *o) {
+    for (int32_t i = 0; i < s->n_vocab; i++)
+        if (is_allowed(o, i))
+            return i;
+    return 0;
+}
+
 struct sampled sampler_draw(struct sampler *s, const struct sampler_options *o, const float *logits,
                             const int32_t *history, int32_t n_history, uint32_t index) {
     int32_t n = gather(s, o, logits, history, n_history);
-    struct sampled out = {.id = 0};
+    struct sampled out = {.id = n > 0 ? 0 : first_allowed(s, o)};
     if (n > 0 && !(o->temperature > 0)) {
         out.id = best_of(s->candidates, n).id;
     } else if (n > 0) {

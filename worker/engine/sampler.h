@@ -18,6 +18,9 @@ struct sampler_options {
     float repeat_penalty, presence_penalty, frequency_penalty; /* 1, 0, 0: off */
     int32_t repeat_last_n;                                     /* -1: all of the history */
     uint64_t seed;
+    /* A bit for each token that may be drawn (borrowed), NULL: all. The others are out before
+     * anything else looks at them. */
+    const uint64_t *allowed;
 };
 
 struct sampler; /* scratch of one vocabulary size; history belongs to the caller */
@@ -32,7 +35,8 @@ struct sampled {
 };
 /* history: the last n_history tokens of prompt and answer, oldest first (only text tokens); the
  * last repeat_last_n of them count. index: of the token drawn, in the answer, from 0. logits are
- * not changed. Allocates nothing. NaN and infinite logits never win; if none is finite, id 0. */
+ * not changed. Allocates nothing. NaN and infinite logits never win; if none is finite, the lowest
+ * allowed id, or 0. */
 struct sampled sampler_draw(struct sampler *s, const struct sampler_options *o, const float *logits,
                             const int32_t *history, int32_t n_history, uint32_t index);
 

@@ -262,6 +262,26 @@ static int add_gemma(struct builder *b, const struct chat_message *messages, siz
     return 0;
 }
 
+/* Nothing is around it, so nothing of the family is in it. What it says stays the user's: a control
+ * token's name in it is text. */
+static int add_raw(struct builder *b, const struct chat_message *messages, size_t n,
+                   struct error *e) {
+    if (n != 1) {
+        return error_set(e, ERR_BAD_REQUEST, "a raw message must be the only one");
+    }
+    add_content(b, messages, CONTENT_PLAIN);
+    return 0;
+}
+
+static bool any_raw(const struct chat_message *messages, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        if (messages[i].role == CHAT_RAW) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool template_leads_answer(enum template_kind kind) {
     return kind == TEMPLATE_SMOLVLM || kind == TEMPLATE_VICUNA;
 }
@@ -273,33 +293,38 @@ static void add_messages(struct builder *b, const struct chat_message *messages,
     }
 }
 
+static int add_chat(struct builder *b, enum template_kind kind, const struct chat_message *messages,
+                    size_t n_messages, bool has_bos, struct error *e) {
+    switch (kind) {
+    case TEMPLATE_SMOLVLM:
+        add_words(b, has_bos ? "" : "<|im_start|>"); /* which is this family's BOS */
+        add_messages(b, messages, n_messages, add_smolvlm);
+        add_words(b, "Assistant:");
+        break;
+    case TEMPLATE_CHATML:
+        add_messages(b, messages, n_messages, add_chatml);
+        add_words(b, "<|im_start|>assistant\n");
+        break;
+    case TEMPLATE_LLAMA3:
+        add_messages(b, messages, n_messages, add_llama3);
+        add_words(b, "<|start_header_id|>assistant<|end_header_id|>\n\n");
+        break;
+    case TEMPLATE_VICUNA:
+        add_messages(b, messages, n_messages, add_vicuna);
+        add_words(b, "ASSISTANT:");
+        break;
+    case TEMPLATE_GEMMA:
+        return add_gemma(b, messages, n_messages, e);
+    }
+    return 0;
+}
+
 int template_render(enum template_kind kind, const struct chat_message *messages, size_t n_messages,
                     bool has_bos, struct rendering *out, struct error *e) {
     struct builder b = {.messages = messages};
-    int rc = 0;
     *out = (struct rendering){0};
-    switch (kind) {
-    case TEMPLATE_SMOLVLM:
-        add_words(&b, has_bos ? "" : "<|im_start|>"); /* which is this family's BOS */
-        add_messages(&b, messages, n_messages, add_smolvlm);
-        add_words(&b, "Assistant:");
-        break;
-    case TEMPLATE_CHATML:
-        add_messages(&b, messages, n_messages, add_chatml);
-        add_words(&b, "<|im_start|>assistant\n");
-        break;
-    case TEMPLATE_LLAMA3:
-        add_messages(&b, messages, n_messages, add_llama3);
-        add_words(&b, "<|start_header_id|>assistant<|end_header_id|>\n\n");
-        break;
-    case TEMPLATE_VICUNA:
-        add_messages(&b, messages, n_messages, add_vicuna);
-        add_words(&b, "ASSISTANT:");
-        break;
-    case TEMPLATE_GEMMA:
-        rc = add_gemma(&b, messages, n_messages, e);
-        break;
-    }
+    int rc = any_raw(messages, n_messages) ? add_raw(&b, messages, n_messages, e)
+                                           : add_chat(&b, kind, messages, n_messages, has_bos, e);
     if (rc != 0) {
         discard(&b);
         return rc;

@@ -28,7 +28,8 @@ int template_choose(struct bytes source, const char *name, enum template_kind *o
                     struct error *e);
 const char *template_name(enum template_kind kind);
 
-enum chat_role { CHAT_SYSTEM = 1, CHAT_USER = 2, CHAT_ASSISTANT = 3 };
+/* CHAT_RAW: the only message; its text is the whole prompt, with nothing around it. */
+enum chat_role { CHAT_SYSTEM = 1, CHAT_USER = 2, CHAT_ASSISTANT = 3, CHAT_RAW = 4 };
 struct chat_part {
     bool is_picture;
     struct bytes text; /* when not a picture */
@@ -61,9 +62,14 @@ struct rendering {
     size_t n_spans;
 };
 
-/* Renders messages with the generation prompt at the end. `has_bos`: the tokenizer adds BOS itself,
- * so a template whose text begins with the BOS token leaves it out. The result owns copies of all
- * text; free with rendering_clear. ERR_BAD_REQUEST for role orders the family cannot express. */
+/* How the family's template tells of tools and has them called: "hermes" (definitions in <tools>,
+ * calls in <tool_call>) or "" where `source` has no such words. */
+const char *template_tools(enum template_kind kind, struct bytes source);
+
+/* Renders messages with the generation prompt at the end, or a raw text as it is. `has_bos`: the
+ * tokenizer adds BOS itself, so a template whose text begins with the BOS token leaves it out. The
+ * result owns copies of all text; free with rendering_clear. ERR_BAD_REQUEST for role orders the
+ * family cannot express, and for a raw message that is not alone. */
 int template_render(enum template_kind kind, const struct chat_message *messages, size_t n_messages,
                     bool has_bos, struct rendering *out, struct error *e);
 void rendering_clear(struct rendering *r);

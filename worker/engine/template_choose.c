@@ -26,6 +26,10 @@ static bool has(struct bytes source, const char *mark) {
     return memmem(source.data, source.size, mark, strlen(mark)) != NULL;
 }
 
+const char *template_tools(enum template_kind kind, struct bytes source) {
+    return kind == TEMPLATE_CHATML && has(source, "<tool_call>") ? "hermes" : "";
+}
+
 /* Families that people are likely to meet and that this build can't render. */
 static const struct {
     const char *mark, *family;

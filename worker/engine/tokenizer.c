@@ -307,6 +307,10 @@ bool tokenizer_ends(const struct tokenizer *t, int32_t id) {
     return id >= 0 && id < t->vocabulary.count && (t->vocabulary.flags[id] & TOKEN_ENDS) != 0;
 }
 
+bool tokenizer_guarded(const struct tokenizer *t, int32_t id) {
+    return id >= 0 && id < t->vocabulary.count && (t->vocabulary.flags[id] & TOKEN_GUARDED) != 0;
+}
+
 size_t tokenizer_longest(const struct tokenizer *t) {
     return t->vocabulary.longest;
 }

@@ -69,6 +69,7 @@ int32_t tokenizer_size(const struct tokenizer *t);
 int32_t tokenizer_bos(const struct tokenizer *t); /* -1: none */
 int32_t tokenizer_eos(const struct tokenizer *t);
 bool tokenizer_adds_bos(const struct tokenizer *t);
-bool tokenizer_ends(const struct tokenizer *t, int32_t id); /* in the end-of-generation set */
+bool tokenizer_ends(const struct tokenizer *t, int32_t id);    /* in the end-of-generation set */
+bool tokenizer_guarded(const struct tokenizer *t, int32_t id); /* control, unknown, or a mark */
 
 #endif

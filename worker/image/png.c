@@ -192,6 +192,9 @@ int png_check_body(struct bytes encoded, const struct format_header *h, struct e
         case CHUNK_IDAT:
             if (h->palette && entries == 0)
                 return error_set(e, ERR_BAD_PICTURE, "the PNG has no palette before its pixels");
+            if (idat_bytes + c.data.size == 0) /* stb would copy them to NULL */
+                return error_set(e, ERR_BAD_PICTURE,
+                                 "the PNG's pixels begin with an empty chunk at byte %zu", c.at);
             idat_bytes += c.data.size;
             code = check_crc(&c, e);
             break;
