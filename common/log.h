@@ -8,6 +8,8 @@
 #ifndef QUIRE_COMMON_LOG_H
 #define QUIRE_COMMON_LOG_H
 
+#include <stdbool.h>
+
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR, LOG_OFF };
 
 /* The lowest level that is written; LOG_INFO at start. Not to be called while other threads log. */
@@ -15,6 +17,11 @@ void log_set_level(enum log_level level);
 
 /* "debug", "info", "warn", "error", "off" -> *out; -1 for any other text. */
 int log_parse_level(const char *text, enum log_level *out);
+
+/* Lines become JSON objects: {"time", "level", "event", and each fact "name=value" as a member}.
+ * What stands between facts without a name belongs to the one before it, or is "text". All values
+ * are strings but whole and decimal numbers. As log_set_level for threads. */
+void log_set_json(bool on);
 
 void log_write(enum log_level level, const char *id, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

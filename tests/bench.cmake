@@ -23,6 +23,11 @@ target_link_libraries(bench-chain PRIVATE quire_proto)
 add_executable(bench-memory bench/bench_memory.c)
 target_link_libraries(bench-memory PRIVATE quire_engine)
 
+# What the HTTP gateway costs; tests/bench/gateway runs it.
+add_executable(bench-gateway bench/bench_gateway.c bench/gateway_stub.c bench/gateway_streams.c
+  support/process.c support/temp.c)
+target_link_libraries(bench-gateway PRIVATE quire_client quire_wire quire_common)
+
 # What holding an answer to a JSON Schema costs for each token.
 add_executable(bench-schema bench/bench_schema.c)
 target_link_libraries(bench-schema PRIVATE quire_schema)

@@ -9,6 +9,9 @@ quire_test(replay_pool_test replay_pool_test.c support/pool.c support/process.c 
   LIBS quire_client quire_common PkgConfig::JANSSON TIMEOUT 400)
 quire_test(explain_test explain_test.c support/pool.c support/process.c support/temp.c
   LIBS quire_client quire_common PkgConfig::JANSSON TIMEOUT 300)
-foreach(name replay_pool_test explain_test)
+quire_test(replay_http_test replay_http_test.c support/http.c support/pool.c support/process.c
+  support/temp.c LIBS quire_client quire_common PkgConfig::JANSSON TIMEOUT 300)
+add_dependencies(replay_http_test quire-gateway)
+foreach(name replay_pool_test replay_http_test explain_test)
   add_dependencies(${name} quire quire-broker quire-worker)
 endforeach()

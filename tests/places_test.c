@@ -179,7 +179,7 @@ static void test_named_cpus_are_shared_out(void **state) {
     }
     assert_int_equal(given, n);
     free(u);
-    if (n < UP_MAX_CHILDREN - 1) {
+    if (n < UP_MAX_WORKERS) {
         free(plan(n + 1, list, 0, ERR_USAGE)); /* somebody would have none */
         free(plan(1, list, n + 1, ERR_USAGE)); /* two threads would meet */
     }

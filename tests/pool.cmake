@@ -11,7 +11,10 @@ add_dependencies(resume_pool_test quire-broker quire-worker)
 quire_test(constraint_pool_test constraint_pool_test.c support/pool.c support/process.c support/temp.c
   LIBS quire_client quire_common test_schema TIMEOUT 240)
 add_dependencies(constraint_pool_test quire-broker quire-worker)
-foreach(name pool_test places_test up_test cli_test)
+quire_test(up_http_test up_http_test.c support/http.c support/process.c support/temp.c
+  LIBS quire_common TIMEOUT 300)
+add_dependencies(up_http_test quire-gateway)
+foreach(name pool_test places_test up_test up_http_test cli_test)
   add_dependencies(${name} quire quire-broker quire-worker)
 endforeach()
 

@@ -60,6 +60,8 @@ static void start_with(struct local_pool *l, const char *flag) {
                           "1",
                           "--kv-memory",
                           "64M",
+                          "--http",
+                          "off",
                           "--model",
                           QUIRE_GOLDEN_DIR "/smolvlm/text.gguf",
                           "--mmproj",
@@ -150,8 +152,13 @@ static void test_a_second_pool_in_the_same_place_is_refused(void **state) {
     struct quire_worker workers[2];
     start(&l);
     wait_for_workers(&l, 2, workers);
-    const char *argv[] = {QUIRE_BIN_DIR "/quire", "up", "--model",
-                          QUIRE_GOLDEN_DIR "/smolvlm/text.gguf", NULL};
+    const char *argv[] = {QUIRE_BIN_DIR "/quire",
+                          "up",
+                          "--http",
+                          "off",
+                          "--model",
+                          QUIRE_GOLDEN_DIR "/smolvlm/text.gguf",
+                          NULL};
     char *said;
     assert_true(process_run(argv, NULL, true, &said) > 0);
     assert_non_null(strstr(said, "already served"));

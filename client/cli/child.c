@@ -44,15 +44,18 @@ static bool is_final(int status) {
     }
 }
 
+void child_rest(struct child *c) {
+    c->pid = 0;
+    c->start_at_ms = INT64_MAX;
+}
+
 bool child_ended(struct child *c, int status, int64_t now_ms) {
     c->pid = 0;
-    if (is_final(status))
-        return false;
     if (c->backoff_ms == 0 || now_ms - c->started_ms >= UP_STEADY_MS)
         c->backoff_ms = UP_BACKOFF_MIN_MS;
     else
         c->backoff_ms =
             c->backoff_ms * 2 > UP_BACKOFF_MAX_MS ? UP_BACKOFF_MAX_MS : c->backoff_ms * 2;
     c->start_at_ms = now_ms + c->backoff_ms;
-    return true;
+    return !is_final(status);
 }

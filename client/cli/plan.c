@@ -68,6 +68,10 @@ void up_pool_items(struct up *u, struct config_item *items) {
         items[i] = all[i];
 }
 
+static bool serves_http(const struct up *u) {
+    return u->http != NULL && strcmp(u->http, "off") != 0;
+}
+
 static int find_programs(struct up *u, struct error *e) {
     ssize_t n = readlink("/proc/self/exe", u->bin_dir, sizeof u->bin_dir - 1);
     if (n < 0)
@@ -76,16 +80,13 @@ static int find_programs(struct up *u, struct error *e) {
     *strrchr(u->bin_dir, '/') = '\0';
     (void)snprintf(u->broker_path, sizeof u->broker_path, "%s/quire-broker", u->bin_dir);
     (void)snprintf(u->worker_path, sizeof u->worker_path, "%s/quire-worker", u->bin_dir);
-    if (access(u->broker_path, X_OK) != 0)
-        return error_set(e, ERR_NOT_FOUND,
-                         "%s is not there; quire-broker and quire-worker belong "
-                         "beside quire",
-                         u->broker_path);
-    if (access(u->worker_path, X_OK) != 0)
-        return error_set(e, ERR_NOT_FOUND,
-                         "%s is not there; quire-broker and quire-worker belong "
-                         "beside quire",
-                         u->worker_path);
+    (void)snprintf(u->gateway_path, sizeof u->gateway_path, "%s/quire-gateway", u->bin_dir);
+    const char *paths[] = {u->broker_path, u->worker_path, serves_http(u) ? u->gateway_path : NULL};
+    for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++)
+        if (paths[i] != NULL && access(paths[i], X_OK) != 0)
+            return error_set(e, ERR_NOT_FOUND,
+                             "%s is not there; quire's other programs belong beside quire",
+                             paths[i]);
     return 0;
 }
 
@@ -129,6 +130,18 @@ static const char *number(struct up *u, int slot, int64_t n) {
     return n > 0 ? u->numbers[slot] : NULL;
 }
 
+static void describe_gateway(struct up *u) {
+    struct child *c = &u->children[u->n_children++];
+    (void)snprintf(c->name, sizeof c->name, "gateway");
+    c->optional = u->http_usual && u->keys == NULL;
+    add(c, u->gateway_path);
+    /* An address that nobody chose here may stand among the gateway's own settings. */
+    add_pair(c, "--http", u->http_usual ? NULL : u->http);
+    add_pair(c, "--endpoint", u->reach_clients);
+    add_pair(c, "--keys", u->keys);
+    add_pair(c, "--log-level", u->log_level);
+}
+
 static void describe_children(struct up *u) {
     struct child *broker = &u->children[0];
     (void)snprintf(broker->name, sizeof broker->name, "broker");
@@ -165,6 +178,8 @@ static void describe_children(struct up *u) {
         add_pair(w, "--log-level", u->log_level);
     }
     u->n_children = (size_t)u->workers + 1;
+    if (serves_http(u))
+        describe_gateway(u);
 }
 
 /* What the broker is to serve (`which` in the runtime directory unless the flag says otherwise),
@@ -219,7 +234,7 @@ static int choose_cpus(const struct up *u, cpu_set_t *out, struct error *e) {
 /* CPUs that no other worker has, and at most one thread for each. */
 static int pin_workers(struct up *u, const cpu_set_t *cpus, struct error *e) {
     struct place places[CPU_SETSIZE];
-    cpu_set_t sets[UP_MAX_CHILDREN - 1];
+    cpu_set_t sets[UP_MAX_WORKERS];
     int n = places_read("/sys", cpus, places), usable = cpus_usable();
     if (u->workers > n)
         return error_set(e, ERR_USAGE, "%d workers can't have a CPU each of %d", (int)u->workers,

@@ -1,7 +1,8 @@
 /* pool.c - the processes of a pool on this machine: kept running, asked for, and stopped in order.
  *
- * The pool stops in order: workers first, who finish what they have (up to drain_seconds), then the
- * broker. A second Ctrl-C kills. Children die with us whatever happens (child.c). */
+ * The pool stops in order: the gateway first, then workers, who finish what they have (each up to
+ * drain_seconds), then the broker. A second Ctrl-C kills. Children die with us whatever happens
+ * (child.c). */
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
@@ -41,7 +42,7 @@ static int next_due(const struct up *u, int64_t now) {
     int64_t least = -1;
     for (size_t i = 0; i < u->n_children; i++) {
         const struct child *c = &u->children[i];
-        if (c->pid != 0)
+        if (c->pid != 0 || c->start_at_ms == INT64_MAX)
             continue;
         int64_t wait = c->start_at_ms > now ? c->start_at_ms - now : 0;
         if (least < 0 || wait < least)
@@ -57,6 +58,17 @@ static struct child *child_of(struct up *u, pid_t pid) {
     return NULL;
 }
 
+/* c ended; true when there is no use in starting it again. Before the pool was up once, a program
+ * that gives up has a reason that will not go away; a gateway, when that is the first thing it
+ * does. Of a gateway that once worked the reason may go away, and the pool needs none. */
+static bool gives_up(struct up *u, struct child *c, int status, int64_t now) {
+    bool first = c->backoff_ms == 0 && now - c->started_ms < UP_STEADY_MS;
+    bool again = child_ended(c, status, now);
+    if (!WIFEXITED(status))
+        return false;
+    return c == &u->children[u->workers + 1] ? first : !again || !u->announced;
+}
+
 /* Reaps who ended. Returns 0, or the exit code with which the pool has to end. */
 static int reap(struct up *u, int64_t now) {
     int status;
@@ -65,10 +77,14 @@ static int reap(struct up *u, int64_t now) {
         struct child *c = child_of(u, pid);
         if (c == NULL)
             continue;
-        /* Before the pool was up once, a program that gives up has a reason that will not go away.
-         */
-        bool again = child_ended(c, status, now);
-        if (WIFEXITED(status) && (!again || !u->announced)) {
+        bool hopeless = gives_up(u, c, status, now);
+        if (hopeless && c->optional) {
+            fprintf(stderr, "quire: the pool goes on without HTTP (see above); --http ADDRESS:PORT "
+                            "serves it elsewhere\n");
+            child_rest(c);
+            continue;
+        }
+        if (hopeless) {
             fprintf(stderr, "quire: %s can't run (see above); the pool stops\n", c->name);
             return WEXITSTATUS(status) ? WEXITSTATUS(status) : error_exit_code(ERR_INTERNAL);
         }
@@ -202,7 +218,9 @@ int up_open(struct up *u, struct error *e) {
 }
 
 void up_stop(struct up *u) {
-    stop_range(u, 1, u->n_children, (u->drain_seconds + 1) * 1000);
+    size_t workers_end = (size_t)u->workers + 1;
+    stop_range(u, workers_end, u->n_children, (u->drain_seconds + 1) * 1000);
+    stop_range(u, 1, workers_end, (u->drain_seconds + 1) * 1000);
     stop_range(u, 0, 1, STOP_BROKER_MS);
     (void)close(u->signals);
     sigprocmask(SIG_SETMASK, &u->signals_before, NULL);

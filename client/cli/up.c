@@ -48,8 +48,8 @@ int cli_up(int argc, char **argv) {
     if (u == NULL)
         return cli_fail_error(&(struct error){ERR_NOMEM, "memory ran out"});
     up_defaults(u);
-    struct config_item items[4 + UP_POOL_ITEMS] = {
-        {"workers", 'w', CONFIG_INT, &u->workers, 1, UP_MAX_CHILDREN - 1, "N",
+    struct config_item items[6 + UP_POOL_ITEMS] = {
+        {"workers", 'w', CONFIG_INT, &u->workers, 1, UP_MAX_WORKERS, "N",
          "how many worker processes (2)"},
         {"drain-seconds", 0, CONFIG_INT, &u->drain_seconds, 1, 3600, "S",
          "how long workers may finish their work at the end (5)"},
@@ -57,20 +57,30 @@ int cli_up(int argc, char **argv) {
          "where clients connect (the local socket)"},
         {"worker-endpoint", 0, CONFIG_TEXT, &u->endpoint_flag, 0, 0, "ENDPOINT",
          "where workers connect (the local socket)"},
+        {"http", 0, CONFIG_TEXT, &u->http, 0, 0, "ADDRESS:PORT",
+         "where HTTP is served, or off (" UP_HTTP ")"},
+        {"keys", 0, CONFIG_TEXT, &u->keys, 0, 0, "FILE",
+         "who may ask over HTTP; without it only this machine"},
     };
-    up_pool_items(u, items + 4);
-    struct config c = {.program = "quire up",
-                       .section = "up",
-                       .usage = "quire up [--workers N] [--model FILE --mmproj FILE] [OPTION...]",
-                       .summary = "Starts a broker and workers on this machine and restarts what "
-                                  "dies, until Ctrl-C.\nWithout a model it serves the small demo "
-                                  "model that comes with quire.",
-                       .items = items,
-                       .n_items = sizeof items / sizeof items[0]};
+    up_pool_items(u, items + 6);
+    struct config c = {
+        .program = "quire up",
+        .section = "up",
+        .usage = "quire up [--workers N] [--model FILE --mmproj FILE] [OPTION...]",
+        .summary =
+            "Starts a broker, workers and an HTTP gateway on this machine "
+            "and restarts what dies,\nuntil Ctrl-C.\nWithout a model it serves the small demo "
+            "model that comes with quire.",
+        .items = items,
+        .n_items = sizeof items / sizeof items[0]};
     int code;
     struct error e = {0};
-    if (cli_settings(&c, argc, argv, NULL, &code))
+    if (cli_settings(&c, argc, argv, NULL, &code)) {
+        u->http_usual = u->http == NULL;
+        if (u->http_usual)
+            u->http = UP_HTTP;
         code = up_plan(u, &e) < 0 ? cli_fail_error(&e) : run(u);
+    }
     config_close(&c);
     free(u);
     return code;

@@ -16,14 +16,16 @@
 #include "common/cpus.h"
 #include "common/error.h"
 
-#define UP_MAX_CHILDREN 65     /* the broker and up to 64 workers */
-#define UP_MAX_ARGUMENTS 40    /* of one child */
-#define UP_ENDPOINTS_BYTES 512 /* a list of endpoints for the broker */
-#define UP_BACKOFF_MIN_MS 200  /* before the first restart */
-#define UP_BACKOFF_MAX_MS 5000 /* before any later one */
+#define UP_MAX_WORKERS 64
+#define UP_MAX_CHILDREN (UP_MAX_WORKERS + 2) /* the broker, workers and the gateway */
+#define UP_MAX_ARGUMENTS 40                  /* of one child */
+#define UP_ENDPOINTS_BYTES 512               /* a list of endpoints for the broker */
+#define UP_BACKOFF_MIN_MS 200                /* before the first restart */
+#define UP_BACKOFF_MAX_MS 5000               /* before any later one */
 #define UP_MAX_THREADS 256
 #define UP_MAX_CREDITS 64 /* requests that a worker can hold */
 #define UP_MAX_STEP_MS 60000
+#define UP_HTTP "127.0.0.1:8080" /* where HTTP is served, unless somebody says otherwise */
 #define UP_KV_SHARE 4 /* all workers' pages together take one part in so many of the memory */
 #define UP_KV_MIN_BYTES (INT64_C(16) << 20)
 #define UP_KV_MAX_BYTES (INT64_C(1) << 30) /* of one worker, unless --kv-memory says otherwise */
@@ -32,7 +34,8 @@
 struct child {
     char name[32];
     char *argv[UP_MAX_ARGUMENTS + 1];
-    pid_t pid; /* 0: not running */
+    pid_t pid;     /* 0: not running */
+    bool optional; /* the pool goes on without it where it can't run */
     int64_t started_ms, start_at_ms, backoff_ms;
 };
 
@@ -49,17 +52,19 @@ struct up {
     int64_t max_step_ms;
     const char *cpus; /* where all workers together may compute */
     bool pin;
-    struct share shares[UP_MAX_CHILDREN - 1];
+    struct share shares[UP_MAX_WORKERS];
     const char *model, *mmproj, *template, *log_level, *policy, *index, *secret;
     const char *kv_type, *packs; /* NULL: not set */
+    const char *http, *keys;     /* http: NULL or "off" for no gateway */
+    bool http_usual;             /* nobody chose that address */
     const char *clients_flag, *endpoint_flag;
     /* What the broker serves, and where the workers and we reach it. */
     char clients[UP_ENDPOINTS_BYTES], workers_endpoint[UP_ENDPOINTS_BYTES];
     char reach_clients[UP_ENDPOINTS_BYTES], reach_workers[UP_ENDPOINTS_BYTES];
     char bin_dir[1024], demo_text[1100], demo_mmproj[1100];
-    char broker_path[1100], worker_path[1100];
+    char broker_path[1100], worker_path[1100], gateway_path[1100];
     char numbers[7][32];
-    struct child children[UP_MAX_CHILDREN]; /* [0] is the broker */
+    struct child children[UP_MAX_CHILDREN]; /* [0] is the broker, then workers, then the gateway */
     size_t n_children;
     int signals; /* a signalfd */
     sigset_t signals_before;
@@ -99,5 +104,8 @@ int child_start(struct child *c, int64_t now_ms);
 /* Takes note that c ended with wait status `status`. True: it will be started again at
  * c->start_at_ms. False: starting it again would end the same way. */
 bool child_ended(struct child *c, int status, int64_t now_ms);
+
+/* c ended and is not to be started again. */
+void child_rest(struct child *c);
 
 #endif

@@ -21,7 +21,7 @@ static const char *const policies[] = {"?", "earliest", "least-loaded", "round-r
 struct replay {
     int64_t workers, conversations, seed, concurrency, max_tokens;
     double speed;
-    const char *endpoint, *json, *plot, *write;
+    const char *endpoint, *http, *key, *json, *plot, *write;
     bool compare, keying;
     struct trace trace;
     struct report_facts facts;
@@ -50,36 +50,40 @@ static int load(struct replay *r, const char *what, struct error *e) {
 
 /* ---- one run ---- */
 
+/* The policy and the workers are the broker's to tell, so over HTTP they are not known: "" and 0.
+ */
+static int open_way(const struct replay *r, const char *endpoint, struct way **way,
+                    struct quire_stats *stats, struct error *e) {
+    return r->http != NULL ? way_open_http(way, r->http, r->key, e)
+                           : way_open_broker(way, endpoint, stats, e);
+}
+
 static int run_once(struct replay *r, const char *endpoint, struct run_options *o,
                     struct error *e) {
-    struct quire_client *client = NULL;
-    struct quire_error qe = {0};
+    struct way *way = NULL;
     struct quire_stats stats = {0};
     struct report *report = &r->reports[r->n_reports];
     int64_t wall_us = 0;
     struct outcome *outcomes = outcomes_new(r->trace.n_turns);
     if (outcomes == NULL)
         return error_set(e, ERR_NOMEM, "memory ran out for the replay");
-    int rc = quire_open(&client, endpoint, CLI_CONNECT_MS, &qe);
-    if (rc == 0)
-        rc = quire_stats(client, CLI_CONNECT_MS, &stats, &qe);
-    if (rc != 0)
-        (void)error_set(e, rc, "%s", qe.text);
+    int rc = open_way(r, endpoint, &way, &stats, e);
     o->concurrency = (uint32_t)r->concurrency;
     o->speed = r->speed;
     o->max_tokens = (uint32_t)r->max_tokens;
     o->progress = true;
     if (rc == 0)
-        rc = run_trace(client, &r->trace, o, outcomes, &wall_us, e);
+        rc = run_trace(way, &r->trace, o, outcomes, &wall_us, e);
     if (rc == 0)
         rc = measure_all(report, &r->trace, outcomes, wall_us, e);
     if (rc == 0) {
         report->workers = stats.workers;
         (void)snprintf(report->policy, sizeof report->policy, "%s",
-                       policies[stats.policy <= POLICIES ? stats.policy : 0]);
+                       r->http != NULL ? ""
+                                       : policies[stats.policy <= POLICIES ? stats.policy : 0]);
         r->n_reports++;
     }
-    quire_close(client);
+    way_close(way);
     outcomes_free(outcomes, r->trace.n_turns);
     return rc;
 }
@@ -163,6 +167,10 @@ static int check(const struct replay *r, int operands, struct error *e) {
         return error_set(e, ERR_USAGE, "name one shape (%s) or a trace's file", shapes_names());
     if (r->compare && r->workers == 0)
         return error_set(e, ERR_USAGE, "--compare starts a pool for each policy: say --workers N");
+    if (r->http != NULL && r->workers > 0)
+        return error_set(e, ERR_USAGE,
+                         "--http asks a gateway that is there; --workers starts a "
+                         "pool that has none");
     if (r->plot != NULL && !report_chart_known(r->plot))
         return error_set(e, ERR_USAGE, "--plot: \"%s\" ends neither in .svg nor in .png", r->plot);
     return 0;
@@ -189,6 +197,8 @@ static int replay(struct replay *r, struct up *settings, const char *what, struc
 
 static int run(struct replay *r, struct up *settings, int argc, char **argv, int first) {
     struct error e = {0};
+    if (r->http != NULL && strcmp(r->http, "off") == 0) /* QUIRE_HTTP=off is for `quire up` too */
+        r->http = NULL;
     int rc = check(r, argc - first, &e);
     if (rc == 0)
         rc = replay(r, settings, argv[first], &e);
@@ -225,8 +235,8 @@ int cli_replay(int argc, char **argv) {
     up_defaults(u);
     r->seed = 1;
     r->speed = 1;
-    struct config_item items[12 + UP_POOL_ITEMS] = {
-        {"workers", 'w', CONFIG_INT, &r->workers, 1, UP_MAX_CHILDREN - 1, "N",
+    struct config_item items[14 + UP_POOL_ITEMS] = {
+        {"workers", 'w', CONFIG_INT, &r->workers, 1, UP_MAX_WORKERS, "N",
          "start a pool of N workers for it (use the running pool);\nthe flags of `quire up` say "
          "how that pool is"},
         {"conversations", 'c', CONFIG_INT, &r->conversations, 1, SHAPES_MAX_CONVERSATIONS, "N",
@@ -247,8 +257,11 @@ int cli_replay(int argc, char **argv) {
         {"write", 0, CONFIG_TEXT, &r->write, 0, 0, "FILE", "write the trace and run nothing"},
         {"endpoint", 'e', CONFIG_TEXT, &r->endpoint, 0, 0, "ENDPOINT",
          "the broker's address (the local one)"},
+        {"http", 0, CONFIG_TEXT, &r->http, 0, 0, "URL",
+         "send the requests over HTTP to the gateway there (off)"},
+        {"key", 0, CONFIG_TEXT, &r->key, 0, 0, "KEY", "with --http: the key to show"},
     };
-    up_pool_items(u, items + 12);
+    up_pool_items(u, items + 14);
     struct config c = {.program = "quire replay",
                        .section = "replay",
                        .usage = "quire replay SHAPE|FILE [--workers N] [--conversations N] "

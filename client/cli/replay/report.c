@@ -71,7 +71,10 @@ void report_print(const struct report *reports, size_t n, const struct report_fa
     printf("%s: %zu conversations, seed %" PRIu64, facts->trace, facts->conversations, facts->seed);
     if (facts->concurrency > 0)
         printf(", %" PRIu32 " at a time", facts->concurrency);
-    printf(", %" PRIu32 " worker%s\n", reports[0].workers, reports[0].workers == 1 ? "" : "s");
+    if (reports[0].workers > 0)
+        printf(", %" PRIu32 " worker%s\n", reports[0].workers, reports[0].workers == 1 ? "" : "s");
+    else
+        printf(", over HTTP\n");
     for (size_t i = 0; i < n; i++) {
         printf("\n");
         if (reports[i].policy[0] != '\0')

@@ -1,4 +1,4 @@
-/* run.c - several conversations at once over one connection.
+/* run.c - several conversations at once over one way.
  *
  * A conversation is open from its first turn's sending to its last turn's end; `concurrency` bounds
  * the open ones. They are opened in the trace's order, except that a fork has to wait for the turn
@@ -26,7 +26,7 @@ struct place { /* one open conversation */
 };
 
 struct run {
-    struct quire_client *client;
+    struct way *way;
     const struct trace *trace;
     const struct run_options *o;
     struct outcome *outcomes;
@@ -132,19 +132,8 @@ static void fail_turn(struct run *r, struct outcome *o, int code, const char *te
     r->ended++;
 }
 
-static int send_request(struct run *r, struct place *p, const struct talk *talk, struct error *e) {
-    const struct trace_turn *turn = &r->trace->turns[p->turn];
-    uint32_t max_tokens = r->o->max_tokens > 0 ? r->o->max_tokens : turn->max_tokens;
-    struct quire_request *request = NULL;
-    struct quire_error qe = {0};
-    int rc = talk_to_request(talk, max_tokens, RUN_DEADLINE_MS, &request, e);
-    if (rc == 0) {
-        rc = quire_send(r->client, request, p->id, &qe);
-        if (rc != 0)
-            (void)error_set(e, rc, "%s", qe.text);
-    }
-    quire_request_free(request);
-    return rc;
+static uint32_t max_tokens(const struct run *r, uint32_t turn) {
+    return r->o->max_tokens > 0 ? r->o->max_tokens : r->trace->turns[turn].max_tokens;
 }
 
 /* Sends the place's turn. A request that can't be made or sent has failed; the run goes on. */
@@ -161,7 +150,7 @@ static void send_turn(struct run *r, struct place *p) {
         o->order = r->order++;
     }
     if (rc == 0)
-        rc = send_request(r, p, &talk, &e);
+        rc = way_send(r->way, &talk, max_tokens(r, p->turn), p->id, &e);
     talk_clear(&talk);
     if (rc == 0)
         o->state = TURN_SENT;
@@ -268,15 +257,14 @@ static int take_event(struct run *r, const struct quire_event *event, struct err
 
 static int take_events(struct run *r, int wait_ms, struct error *e) {
     struct quire_event event;
-    struct quire_error qe = {0};
     int rc;
-    while ((rc = quire_next(r->client, wait_ms, &event, &qe)) > 0) {
+    while ((rc = way_next(r->way, wait_ms, &event, e)) > 0) {
         rc = take_event(r, &event, e);
         if (rc != 0)
             return rc;
         wait_ms = 0;
     }
-    return rc == 0 ? 0 : error_set(e, rc, "%s", qe.text);
+    return rc;
 }
 
 /* ---- the loop ---- */
@@ -318,9 +306,9 @@ static int loop(struct run *r, struct error *e) {
     return rc;
 }
 
-int run_trace(struct quire_client *client, const struct trace *t, const struct run_options *o,
+int run_trace(struct way *way, const struct trace *t, const struct run_options *o,
               struct outcome *outcomes, int64_t *wall_us, struct error *e) {
-    struct run r = {.client = client, .trace = t, .o = o, .outcomes = outcomes};
+    struct run r = {.way = way, .trace = t, .o = o, .outcomes = outcomes};
     int rc = prepare(&r, e);
     r.start_us = r.said_us = clock_us();
     if (rc == 0)

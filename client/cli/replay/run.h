@@ -4,9 +4,9 @@
 
 #include "client/cli/replay/outcome.h"
 #include "client/cli/replay/trace.h"
+#include "client/cli/replay/way.h"
 
 #define RUN_CONCURRENCY_MAX 1000
-#define RUN_DEADLINE_MS 300000 /* of one request */
 
 struct run_options {
     uint32_t concurrency; /* conversations at a time; 0: as many as the arrival times ask for */
@@ -21,7 +21,7 @@ struct run_options {
 
 /* Sends every turn when its conversation is so far, and fills outcomes[t->n_turns], which were
  * zeroed. *wall_us is how long it took. Failed requests are no failure of the run. */
-int run_trace(struct quire_client *client, const struct trace *t, const struct run_options *o,
+int run_trace(struct way *way, const struct trace *t, const struct run_options *o,
               struct outcome *outcomes, int64_t *wall_us, struct error *e);
 
 #endif
