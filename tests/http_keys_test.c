@@ -109,6 +109,7 @@ static void test_keys_open_what_they_are_for(void **state) {
     assert_int_equal(status_of(CHAT, plain), 200);
     assert_int_equal(get("/healthz", ""), 200); /* any host does: there are keys */
     assert_int_equal(get("/v1/models", ""), 401);
+    assert_int_equal(get("/metrics", ""), 401); /* under a name of this machine anybody may */
     assert_int_equal(get("/v1/models", plain), 200);
     assert_int_equal(get("/quire/workers/w0/losses", plain), 403);
     assert_int_equal(get("/quire/workers/w0/losses", admin), 200);

@@ -225,6 +225,12 @@ static void test_paths_methods_and_types_have_their_statuses(void **state) {
     answers("POST /v1/messages HTTP/1.1\r\n" HOST "Content-Type: text/plain\r\n"
             "Content-Length: 2\r\n\r\n{}",
             415, "\"type\":\"error\"");
+    answers("POST /v1/messages HTTP/1.1\r\n" HOST "Content-Type: application/json\r\n"
+            "Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}",
+            415, "Content-Encoding");
+    answers("POST /v1/messages HTTP/1.1\r\n" HOST "Content-Type: application/json\r\n"
+            "Content-Length: 10\r\n\r\n[\"\\u0000\"]",
+            400, "u0000");
     answers("GET /healthz HTTP/1.0\r\n\r\n", 200, "Connection: close");
     answers("\r\n\r\n" GET HOST "\r\n", 200, "ok");
     answers("GET /healthz?a=b&c&d=%20 HTTP/1.1\r\n" HOST "\r\n", 200, "ok");

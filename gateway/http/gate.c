@@ -18,14 +18,18 @@ static void host_name(const char *host, char out[256]) {
 
 /* Without keys everybody on this machine may ask, so a page from elsewhere that is open in a
  * browser here must not get in by a name that was pointed at us afterwards. */
-static int check_host(struct exchange *x) {
-    const struct server *s = x->server;
+static bool host_is_ours(const struct exchange *x) {
     char name[256];
-    if (s->gateway->keys || x->head.host[0] == '\0')
-        return 0;
+    if (x->head.host[0] == '\0')
+        return true;
     host_name(x->head.host, name);
-    if (strcasecmp(name, "localhost") == 0 || strcmp(name, s->bound) == 0 ||
-        proxies_is_loopback(name))
+    return strcasecmp(name, "localhost") == 0 || strcmp(name, x->server->bound) == 0 ||
+           proxies_is_loopback(name);
+}
+
+static int check_host(struct exchange *x) {
+    x->caller.local = x->caller.local && host_is_ours(x);
+    if (x->server->gateway->keys || host_is_ours(x))
         return 0;
     return fault_set(&x->fault, 403, ERR_BAD_REQUEST, "",
                      "this gateway has no keys, so it answers only to localhost, not to \"%.200s\"",
@@ -104,6 +108,10 @@ static int check_body(struct exchange *x) {
     if (n != 16 || strncasecmp(type, "application/json", 16) != 0)
         return fault_set(&x->fault, 415, ERR_BAD_REQUEST, "",
                          "send JSON, with \"Content-Type: application/json\"");
+    const char *coding = exchange_header(x, "Content-Encoding");
+    if (coding && strcasecmp(coding, "identity") != 0)
+        return fault_set(&x->fault, 415, ERR_UNSUPPORTED, "",
+                         "bodies with a Content-Encoding are not taken; send it as it is");
     return 0;
 }
 

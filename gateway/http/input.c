@@ -76,6 +76,13 @@ json_t *input_read(const char *data, size_t bytes, struct fault *f) {
     json_t *value = parse(&a, data, bytes, &e);
     if (value)
         return value;
+    enum json_error_code why = json_error_code(&e);
+    if (why == json_error_null_character || why == json_error_numeric_overflow) {
+        fault_set(f, 400, ERR_UNSUPPORTED, "", "the body has %s, which is not taken here",
+                  why == json_error_null_character ? "a text with \\u0000"
+                                                   : "a number that is too large");
+        return NULL;
+    }
     /* jansson's own sentence may quote the body, and that may be private. Columns are wrong where
      * strings were set aside. */
     if (e.line == 0)
