@@ -60,7 +60,8 @@ int cli_up(int argc, char **argv) {
         {"http", 0, CONFIG_TEXT, &u->http, 0, 0, "ADDRESS:PORT",
          "where HTTP is served, or off (" UP_HTTP ")"},
         {"keys", 0, CONFIG_TEXT, &u->keys, 0, 0, "FILE",
-         "who may ask over HTTP; without it only this machine"},
+         "who may ask over HTTP; without it only this machine.\nThe gateway's other settings: "
+         "[gateway] in the file"},
     };
     up_pool_items(u, items + 6);
     struct config c = {

@@ -138,7 +138,8 @@ struct server {
     struct run *runs; /* all of them */
     struct proxies *proxies;
     struct cors *cors;
-    size_t body_used; /* bytes of all bodies */
+    int64_t started_s; /* wall clock */
+    size_t body_used;  /* bytes of all bodies */
     uint32_t connections_max;
     bool stopping, paused;
     bool pool_work;   /* something was asked or cancelled: pool_work is due */

@@ -1,18 +1,13 @@
-/* models.c - the models that workers serve now, in OpenAI's shape. */
+/* models.c - the models that workers serve now, in OpenAI's shape. No model says when it was made;
+ * the gateway's start is what clients get. */
 #include "gateway/http/models.h"
 
 #include <string.h>
-#include <time.h>
 
 #include "gateway/http/inside.h"
 #include "gateway/pool/observer.h"
 
 #define MODELS_MAX OBSERVER_WORKERS
-
-/* No model says when it was made; the pool's start is what clients get. */
-static int64_t created_s(struct observer *o) {
-    return (int64_t)time(NULL) - (int64_t)(observer_snapshot(o)->stats.uptime_ms / 1000);
-}
 
 void models_list(struct exchange *x) {
     struct observer *o = exchange_gateway(x)->observer;
@@ -20,7 +15,7 @@ void models_list(struct exchange *x) {
     size_t n = observer_models(o, names, MODELS_MAX);
     struct text body;
     text_init(&body, 1 << 20);
-    openai_models(names, n < MODELS_MAX ? n : MODELS_MAX, created_s(o), &body);
+    openai_models(names, n < MODELS_MAX ? n : MODELS_MAX, x->server->started_s, &body);
     exchange_reply(x, 200, "application/json", body.data, body.size);
     text_close(&body);
 }
@@ -34,7 +29,7 @@ void models_one(struct exchange *x) {
             continue;
         struct text body;
         text_init(&body, 1 << 16);
-        openai_model(names[i], created_s(o), &body);
+        openai_model(names[i], x->server->started_s, &body);
         exchange_reply(x, 200, "application/json", body.data, body.size);
         text_close(&body);
         return;

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/clock.h"
@@ -90,6 +91,7 @@ int server_open(struct server **out, struct gateway *g, struct error *e) {
     if (s == NULL)
         return error_set(e, ERR_NOMEM, "memory ran out");
     s->gateway = g;
+    s->started_s = (int64_t)time(NULL);
     s->listener = s->signals = s->reserve = -1;
     s->epoll = epoll_create1(EPOLL_CLOEXEC);
     int rc = s->epoll >= 0 ? 0 : error_set(e, ERR_IO, "epoll: %s", strerror(errno));
