@@ -45,10 +45,10 @@ json_t *openai_logprobs_old(const json_t *entries, uint32_t top, size_t *offset)
 
 /* ---- bodies (openai_read.c) ---- */
 
-/* Makes the reply's request with default options; model, stream and user of the body. -1: nothing
- * to close. */
+/* Makes the reply's request with default options, and zeroed memory for reply->own, which the
+ * dialect frees; reads model, stream and user of the body. -1: nothing to close. */
 int openai_open(struct reply *reply, struct json_read *r, const json_t *body,
-                const struct dialect_world *world);
+                const struct dialect_world *world, size_t own_bytes);
 /* Undoes openai_open after a later failure; returns -1. */
 int openai_abandon(struct reply *reply);
 

@@ -116,23 +116,18 @@ static int chat_read(struct reply *reply, const json_t *body, const struct diale
     struct tools tools;
     enum tools_mode mode;
     json_read_init(&r, fault);
-    if (openai_open(reply, &r, body, world) != 0)
+    if (openai_open(reply, &r, body, world, sizeof(struct chat)) != 0)
         return -1;
-    struct chat *c = calloc(1, sizeof *c);
-    reply->own = c;
-    if (c == NULL)
-        (void)json_read_added(&r, ERR_NOMEM, "");
-    else {
-        text_init(&c->head, DIALECT_ANSWER_BYTES);
-        text_init(&c->tail, DIALECT_ANSWER_BYTES);
-        text_init(&c->words, DIALECT_ANSWER_BYTES);
-        text_init(&c->arguments, DIALECT_ANSWER_BYTES);
-        if (openai_refuse(&r, body, refusals) == 0 && read_modalities(&r, body) == 0 &&
-            read_options(&r, body, reply) == 0 && openai_read_stop(&r, body, reply->request) == 0 &&
-            read_tools(&r, body, world, reply, &tools, &mode) == 0 &&
-            openai_chat_messages(&r, body, &tools, world->tools, mode, reply->request) == 0)
-            return 0;
-    }
+    struct chat *c = reply->own;
+    text_init(&c->head, DIALECT_ANSWER_BYTES);
+    text_init(&c->tail, DIALECT_ANSWER_BYTES);
+    text_init(&c->words, DIALECT_ANSWER_BYTES);
+    text_init(&c->arguments, DIALECT_ANSWER_BYTES);
+    if (openai_refuse(&r, body, refusals) == 0 && read_modalities(&r, body) == 0 &&
+        read_options(&r, body, reply) == 0 && openai_read_stop(&r, body, reply->request) == 0 &&
+        read_tools(&r, body, world, reply, &tools, &mode) == 0 &&
+        openai_chat_messages(&r, body, &tools, world->tools, mode, reply->request) == 0)
+        return 0;
     chat_close(reply);
     return openai_abandon(reply);
 }

@@ -87,19 +87,14 @@ static int completion_read(struct reply *reply, const json_t *body,
                            const struct dialect_world *world, struct fault *fault) {
     struct json_read r;
     json_read_init(&r, fault);
-    if (openai_open(reply, &r, body, world) != 0)
+    if (openai_open(reply, &r, body, world, sizeof(struct completion)) != 0)
         return -1;
-    struct completion *c = calloc(1, sizeof *c);
-    reply->own = c;
-    if (c == NULL)
-        (void)json_read_added(&r, ERR_NOMEM, "");
-    else {
-        text_init(&c->head, DIALECT_ANSWER_BYTES);
-        text_init(&c->tail, DIALECT_ANSWER_BYTES);
-        if (openai_refuse(&r, body, refusals) == 0 && read_options(&r, body, reply) == 0 &&
-            openai_read_stop(&r, body, reply->request) == 0 && read_prompt(&r, body, reply) == 0)
-            return 0;
-    }
+    struct completion *c = reply->own;
+    text_init(&c->head, DIALECT_ANSWER_BYTES);
+    text_init(&c->tail, DIALECT_ANSWER_BYTES);
+    if (openai_refuse(&r, body, refusals) == 0 && read_options(&r, body, reply) == 0 &&
+        openai_read_stop(&r, body, reply->request) == 0 && read_prompt(&r, body, reply) == 0)
+        return 0;
     completion_close(reply);
     return openai_abandon(reply);
 }

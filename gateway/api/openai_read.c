@@ -12,7 +12,7 @@
 /* ---- the reply ---- */
 
 int openai_open(struct reply *reply, struct json_read *r, const json_t *body,
-                const struct dialect_world *world) {
+                const struct dialect_world *world, size_t own_bytes) {
     const char *model = world->default_model, *user = "";
     if (!json_is_object(body))
         return json_read_refuse(r, NULL, "the body must be a JSON object");
@@ -27,7 +27,11 @@ int openai_open(struct reply *reply, struct json_read *r, const json_t *body,
         return json_read_added(r, ERR_NOMEM, "");
     if (json_read_added(r, quire_request_model(reply->request, reply->model), "") != 0)
         return openai_abandon(reply);
-    return 0;
+    reply->own = calloc(1, own_bytes);
+    if (reply->own != NULL)
+        return 0;
+    (void)json_read_added(r, ERR_NOMEM, "");
+    return openai_abandon(reply);
 }
 
 int openai_abandon(struct reply *reply) {

@@ -141,15 +141,12 @@ static int responses_read(struct reply *reply, const json_t *body,
     struct tools tools;
     enum tools_mode mode;
     json_read_init(&r, fault);
-    if (openai_open(reply, &r, body, world) != 0)
+    if (openai_open(reply, &r, body, world, sizeof(struct responses)) != 0)
         return -1;
-    struct responses *s = calloc(1, sizeof *s);
-    reply->own = s;
-    if (s == NULL)
-        (void)json_read_added(&r, ERR_NOMEM, "");
-    else if (openai_refuse(&r, body, refusals) == 0 && read_options(&r, body, reply) == 0 &&
-             read_tools(&r, body, world, reply, &tools, &mode) == 0 &&
-             openai_responses_input(&r, body, &tools, world->tools, mode, reply->request) == 0) {
+    struct responses *s = reply->own;
+    if (openai_refuse(&r, body, refusals) == 0 && read_options(&r, body, reply) == 0 &&
+        read_tools(&r, body, world, reply, &tools, &mode) == 0 &&
+        openai_responses_input(&r, body, &tools, world->tools, mode, reply->request) == 0) {
         s->echo = make_echo(body, &reply->options);
         if (s->echo == NULL || output_open(&s->output, reply, reply->logprobs) != 0)
             (void)json_read_added(&r, ERR_NOMEM, "");
